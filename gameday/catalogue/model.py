@@ -1,0 +1,172 @@
+"""What a compose file says, as plain data: services and the edges between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class EdgeKind(StrEnum):
+    HTTP = "http"
+    GRPC = "grpc"
+    WEBSOCKET = "websocket"
+    STORE = "store"
+    BROKER = "broker"
+    MESSAGE = "message"
+    TCP = "tcp"
+
+
+class Evidence(StrEnum):
+    """How gameday knows of an edge."""
+
+    DECLARED = "declared"
+    STATED = "stated"
+    OBSERVED = "observed"
+
+
+class OnLoss(StrEnum):
+    """What users see when the provider of an edge is gone."""
+
+    FALLBACK = "fallback"
+    CLEAN_ERROR = "clean-error"
+    QUEUED = "queued"
+
+
+@dataclass(frozen=True)
+class Location:
+    file: Path
+    line: int
+
+
+@dataclass(frozen=True, order=True)
+class Edge:
+    """consumer -> provider over one endpoint.
+
+    `port` is the provider's container port, None where nothing says which.
+    `env` names the consumer's environment keys that declare the edge.
+    """
+
+    consumer: str
+    provider: str
+    port: int | None
+    kind: EdgeKind = field(compare=False)
+    evidence: tuple[Evidence, ...] = field(compare=False)
+    env: tuple[str, ...] = field(default=(), compare=False)
+    on_loss: OnLoss | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.consumer}->{self.provider}"
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """A compose health check. Times in seconds."""
+
+    test: tuple[str, ...]
+    interval: float = 30.0
+    timeout: float = 30.0
+    retries: int = 3
+    start_period: float = 0.0
+
+
+@dataclass(frozen=True)
+class Published:
+    """`host` is None where compose leaves the choice of the host's port open."""
+
+    target: int
+    host: int | None
+    protocol: str = "tcp"
+    location: Location | None = None
+
+
+@dataclass(frozen=True)
+class Volume:
+    """`source` is an absolute path for a bind, a name for a volume, None for an anonymous one."""
+
+    kind: str
+    source: str | None
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Service:
+    """`environment` is complete: env_file, `.env` and defaults are resolved."""
+
+    name: str
+    location: Location
+    image: str | None = None
+    build: Path | None = None
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    working_dir: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    expose: tuple[int, ...] = ()
+    published: tuple[Published, ...] = ()
+    depends_on: Mapping[str, str] = field(default_factory=dict)
+    health: HealthCheck | None = None
+    volumes: tuple[Volume, ...] = ()
+    replicas: int = 1
+    stop_grace: float = 10.0
+    process_command: tuple[str, ...] | None = None
+    metrics_path: str | None = None
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Every container port that compose names, exposed before published."""
+        return tuple(dict.fromkeys((*self.expose, *(published.target for published in self.published))))
+
+
+@dataclass(frozen=True)
+class Timer:
+    """A timer in seconds of production, never scaled below `floor`."""
+
+    value: float
+    floor: float
+
+    def scaled(self, factor: float) -> float:
+        return max(self.value / factor, min(self.floor, self.value))
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """Which services of the catalogue hold what was seen; None where there is none.
+
+    `webhook` is the `host:port` at which the Alertmanager of the system reaches
+    gameday; `rules` the interpolation variable that names the directory of the
+    generated Prometheus and Alertmanager files; `slos` the SLO file they come from.
+    """
+
+    prometheus: str | None = None
+    alertmanager: str | None = None
+    webhook: str | None = None
+    rules: str | None = None
+    slos: Path | None = None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """`extension` is what stands under the top-level `x-gameday`, as written."""
+
+    files: tuple[Path, ...]
+    directory: Path
+    name: str
+    services: Mapping[str, Service]
+    edges: tuple[Edge, ...]
+    timers: Mapping[str, Timer] = field(default_factory=dict)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    preload: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    entry: str | None = None
+    extension: Mapping[str, Any] = field(default_factory=dict)
+
+    def consumers(self, provider: str) -> Iterator[Edge]:
+        return (edge for edge in self.edges if edge.provider == provider)
+
+    def find(self, name: str) -> tuple[Edge, ...]:
+        """The edges called `consumer->provider` or `consumer->provider:port`."""
+        return tuple(edge for edge in self.edges if name in (edge.name, f"{edge.name}:{edge.port}"))

@@ -1,0 +1,100 @@
+"""Verdicts, what they are worth, and the results that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+INTERRUPTED = 130
+
+
+class Verdict(StrEnum):
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+    NOT_INJECTED = "not-injected"
+    LEAKED = "leaked"
+
+    @property
+    def exit_code(self) -> int:
+        return _EXIT_CODES[self]
+
+
+_EXIT_CODES = {
+    Verdict.CONFIRMED: 0,
+    Verdict.REFUTED: 1,
+    Verdict.INCONCLUSIVE: 3,
+    Verdict.NOT_INJECTED: 3,
+    Verdict.LEAKED: 4,
+}
+_SEVERITY = (
+    Verdict.CONFIRMED,
+    Verdict.INCONCLUSIVE,
+    Verdict.NOT_INJECTED,
+    Verdict.REFUTED,
+    Verdict.LEAKED,
+)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The most severe of `verdicts`. Nothing judged is inconclusive, never green."""
+    return max(verdicts, key=_SEVERITY.index, default=Verdict.INCONCLUSIVE)
+
+
+class Finding(BaseModel):
+    """What one checker says of one expectation.
+
+    `expected` and `observed` are sentences fit for a table cell with their units;
+    `n` is the number of observations behind `observed`, `interval` its 95 %
+    interval where it is a share or a quantile.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    check: str
+    subject: str
+    verdict: Verdict
+    expected: str
+    observed: str
+    detail: str = ""
+    n: int | None = None
+    interval: tuple[float, float] | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+class Result(BaseModel):
+    """One judged thing: an experiment, a contract, a load profile."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: Literal["contracts", "experiments", "load", "alerts", "dashboards"]
+    name: str
+    title: str
+    findings: tuple[Finding, ...]
+    seconds: float = 0.0
+    directory: str | None = None
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        return worst(finding.verdict for finding in self.findings)
+
+
+class Verdicts(BaseModel):
+    """The content of `verdict.json`: everything one command judged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = 1
+    gameday: str
+    started: str
+    seconds: float
+    time_scale: float
+    results: tuple[Result, ...]
+    left_out: tuple[str, ...] = ()
+    verdict: Verdict
+    exit_code: int
