@@ -1,0 +1,78 @@
+"""Every name that the system's telemetry has: metrics, spans, log events. Dashboards and alerts use these names.
+
+A counter whose labels are known is made at once, so that its series exists, at 0,
+before the first event: an alert on a series that is not there never fires.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from prometheus_client import Counter, Gauge, Histogram
+
+Outcome = Literal["success", "failure", "short_circuit", "client_error"]
+FallbackReason = Literal["open", "connection", "timeout", "status", "schema"]
+CacheResult = Literal["hit", "miss", "error"]
+
+REQUEST_DURATION = Histogram(
+    "http_server_request_duration_seconds",
+    "Time from a request's first byte to its answer's last.",
+    ("route", "method", "status"),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+INFERENCE_DURATION = Histogram(
+    "ai_inference_duration_seconds",
+    "Time of one model call.",
+    ("model", "service"),
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+BREAKER_STATE = Gauge("circuit_breaker_state", "0 closed, 1 half-open, 2 open.", ("edge",))
+BREAKER_TRANSITIONS = Counter("circuit_breaker_transitions", "State changes of a breaker.", ("edge", "from", "to"))
+EDGE_REQUESTS = Counter("edge_requests", "Calls over an edge by how they ended.", ("edge", "outcome"))
+EDGE_DURATION = Histogram(
+    "edge_request_duration_seconds",
+    "Time of a call over an edge, short circuits left out.",
+    ("edge",),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+FALLBACK = Counter("fallback", "Answers given without the provider of an edge.", ("edge", "reason"))
+CACHE_REQUESTS = Counter("cache_requests", "Look-ups in the cache by result.", ("route", "result"))
+SPANS_DROPPED = Counter("otel_spans_dropped", "Spans that no exporter took.")
+
+SPAN_GET_RECOMMENDATIONS = "get-recommendations"
+SPAN_FETCH_FEATURES = "fetch-features"
+SPAN_MODEL_PREDICT = "model-predict"
+
+LOG_REQUEST = "request"
+LOG_UNHANDLED = "unhandled_error"
+LOG_STARTED = "started"
+LOG_STOPPING = "stopping"
+LOG_FALLBACK = "fallback_served"
+LOG_BREAKER = "breaker_transition"
+LOG_EDGE_FAILURE = "edge_failure"
+LOG_CACHE_DOWN = "cache_unavailable"
+
+BREAKER_CHANGES = (("closed", "open"), ("open", "half-open"), ("half-open", "closed"), ("half-open", "open"))
+
+
+def announce_edge(edge: str, *, falls_back: bool) -> None:
+    """Makes the series of `edge` ("api-gateway->user-svc") exist at 0."""
+    BREAKER_STATE.labels(edge)
+    EDGE_DURATION.labels(edge)
+    for before, after in BREAKER_CHANGES:
+        BREAKER_TRANSITIONS.labels(edge, before, after)
+    for outcome in get_args(Outcome):
+        EDGE_REQUESTS.labels(edge, outcome)
+    if falls_back:
+        for reason in get_args(FallbackReason):
+            FALLBACK.labels(edge, reason)
+
+
+def announce_cache(route: str) -> None:
+    for result in get_args(CacheResult):
+        CACHE_REQUESTS.labels(route, result)
+
+
+def announce_route(route: str, method: str) -> None:
+    for status in ("200", "500"):
+        REQUEST_DURATION.labels(route, method, status)

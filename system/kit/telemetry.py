@@ -1,0 +1,126 @@
+"""Logs, traces and the correlation id: what ties the tracks of one request together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import uuid
+from collections.abc import Iterable, Mapping, MutableMapping
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from pydantic_core import to_json
+
+CORRELATION_HEADER = "x-correlation-id"
+CORRELATION_ID: ContextVar[str] = ContextVar("correlation_id", default="")
+TRACER = trace.get_tracer("system")
+PROPAGATOR = TraceContextTextMapPropagator()
+
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def setup(service: str, level: str = "info") -> None:
+    """Once in the life of a process, before its first request."""
+    _setup_logs(service, level)
+    _setup_traces(service)
+
+
+def logger(action: str | None = None) -> structlog.typing.FilteringBoundLogger:
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return log.bind(action=action) if action else log
+
+
+def correlation_id(received: str | None) -> str:
+    """The caller's id where it is a harmless one, else a new one."""
+    return received if received and _ACCEPTABLE.fullmatch(received) else uuid.uuid4().hex
+
+
+def received_context(headers: Iterable[tuple[bytes, bytes]]) -> Context:
+    """The trace that the caller's W3C headers continue."""
+    carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers if k in (b"traceparent", b"tracestate")}
+    return PROPAGATOR.extract(carrier)
+
+
+def outgoing_headers(context: Context | None = None) -> dict[str, str]:
+    """What a call made within this request carries along; None: the current span's trace."""
+    headers: dict[str, str] = {}
+    PROPAGATOR.inject(headers, context)
+    if identifier := CORRELATION_ID.get():
+        headers[CORRELATION_HEADER] = identifier
+    return headers
+
+
+def flush() -> None:
+    """Sends what the exporter still holds."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.force_flush(2000)
+
+
+def _setup_traces(service: str) -> None:
+    if isinstance(trace.get_tracer_provider(), TracerProvider):
+        return
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        # Only here: the exporter brings `requests` along, which no service wants at start.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def _setup_logs(service: str, level: str) -> None:
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Context(service),
+        structlog.processors.format_exc_info,
+    ]
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer(serializer=_to_text)],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=_to_text),
+            ],
+            foreign_pre_chain=shared,
+        )
+    )
+    logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+
+
+def _to_text(event: Mapping[str, Any], **_: Any) -> str:
+    return to_json(event, fallback=repr).decode()
+
+
+class _Context:
+    """Adds what every line says of where it comes from."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+
+    def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = self.service
+        if identifier := CORRELATION_ID.get():
+            event["correlationId"] = identifier
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            event["trace_id"] = f"{span.trace_id:032x}"
+        return event
