@@ -1,0 +1,123 @@
+"""promtool unit tests of the generated rules: each alert fires, and each stays silent.
+
+promtool itself passes over an alert that no test touches; here none can be
+forgotten, because a rule and its tests come from the same entry of the SLO file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gameday.alerts.rules import PROBE_JOB, arms, window_label
+from gameday.alerts.slos import Arm, Fallback, Slo, Slos
+from gameday.alerts.timers import prometheus, timer
+
+# A window is fed with at most so many samples, and windows of days are evaluated
+# once per sample: three days at 15 s would take a minute.
+_MOST_SAMPLES = 720
+_LONG = 3600.0
+
+
+def tests(slos: Slos, scale: float) -> dict[str, dict[str, Any]]:
+    """The contents of `rules_test.yml` and, where there are windows above an hour, `rules_long_test.yml`."""
+    step = timer("evaluation_interval", scale)
+    armed = [(slo, arm, timer("long_window", scale, arm.long)) for slo in slos.slo for arm in arms(slo, scale)]
+    quick = [test for slo, arm, long in armed if long <= _LONG for test in _of_arm(slo, arm, scale, step)]
+    quick += [test for fallback in slos.fallback for test in _of_fallback(fallback, scale)]
+    files = {"rules_test.yml": _file(step, quick)}
+    slow = [(slo, arm, long) for slo, arm, long in armed if long > _LONG]
+    if slow:
+        coarse = step * math.ceil(max(long for _, _, long in slow) / _MOST_SAMPLES / step)
+        files["rules_long_test.yml"] = _file(
+            coarse, [test for slo, arm, _ in slow for test in _of_arm(slo, arm, scale, coarse)]
+        )
+    return files
+
+
+def _file(step: float, found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"rule_files": ["rules.yml"], "evaluation_interval": prometheus(step), "tests": found}
+
+
+def _of_arm(slo: Slo, arm: Arm, scale: float, step: float) -> Iterator[dict[str, Any]]:
+    """A sample per `step`, at which the rules are also evaluated: each sample is judged when it comes."""
+    long, short = timer("long_window", scale, arm.long), timer("window", scale, arm.short)
+    good = math.floor(long / step) + 1
+    bad = math.floor(good * arm.burn * slo.budget) + 1
+    clean = math.ceil(short / step) + 1
+    series = f'probe_success{{job="{PROBE_JOB}", route="{slo.route}", instance="probed"}}'
+    alert = _firing(slo.alert, window=window_label(arm))
+    name = f"{slo.alert} {window_label(arm)}"
+    yield _case(
+        f"{name}: silent while probes succeed, fires when both windows burn, silent once the short one is clean",
+        step,
+        {series: _values((1, good), (0, bad), (1, clean))},
+        {good - 1: (alert, False), good + bad - 1: (alert, True), good + bad + clean - 1: (alert, False)},
+    )
+    if bad > 1:
+        yield _case(
+            f"{name}: silent within the budget",
+            step,
+            {series: _values((1, good), (0, bad - 1), (1, 1))},
+            {good + bad - 1: (alert, False)},
+        )
+
+
+def _of_fallback(fallback: Fallback, scale: float) -> Iterator[dict[str, Any]]:
+    window = timer("window", scale, fallback.window)
+    interval = timer("scrape_interval", scale)
+    hold = timer("for", scale, fallback.hold) if fallback.hold else 0.0
+    samples = math.ceil((2 * window + hold) / interval) + 2
+    clean = math.ceil(window / interval) + 2
+    alert = _firing(fallback.alert)
+    lost = f'fallback_total{{edge="{fallback.edge}", reason="failure"}}'
+    calls = f'edge_requests_total{{edge="{fallback.edge}", outcome="success"}}'
+
+    def case(story: str, share: float, fires: bool) -> dict[str, Any]:
+        series = {
+            lost: f"0+{share:g}x{samples} {share * samples:g}x{clean}",
+            calls: f"0+100x{samples + clean + 1}",
+        }
+        return _case(
+            f"{fallback.alert}: {story}",
+            interval,
+            series,
+            {samples: (alert, fires), samples + clean: (alert, False)},
+        )
+
+    yield case("silent without a fallback", 0, False)
+    yield case("silent below its share", fallback.share * 0.9, False)
+    yield case("fires above its share, silent once the fallbacks stopped", min(100, fallback.share * 1.1), True)
+    # Without traffic the share is 0/0, and nobody is to be woken by a NaN.
+    yield _case(f"{fallback.alert}: silent without traffic", interval, {lost: "0x9", calls: "0x9"}, {9: (alert, False)})
+
+
+def _firing(alert: str, **labels: str) -> str:
+    """Asks for ALERTS, not for alerts: their annotations hold values that only Prometheus can print."""
+    wanted = {"alertname": alert, **labels, "alertstate": "firing"}
+    return "count(ALERTS{" + ", ".join(f'{key}="{value}"' for key, value in wanted.items()) + "})"
+
+
+def _case(
+    title: str, interval: float, series: Mapping[str, str], expected: Mapping[int, tuple[str, bool]]
+) -> dict[str, Any]:
+    """`expected` says per sample (from 0) which query finds an alert then, or finds none."""
+    return {
+        "name": title,
+        "interval": prometheus(interval),
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": query,
+                "eval_time": prometheus(sample * interval),
+                "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+            }
+            for sample, (query, fires) in expected.items()
+        ],
+    }
+
+
+def _values(*runs: tuple[int, int]) -> str:
+    """`((1, 3), (0, 2))` in promtool's notation, in which `1x2` are three samples."""
+    return " ".join(f"{value}x{count - 1}" for value, count in runs if count)

@@ -1,0 +1,108 @@
+"""Prometheus rules: what is recorded, and when somebody is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gameday.alerts.slos import Alert, Arm, Fallback, Links, Slo, Slos
+from gameday.alerts.timers import LONGEST_SCALED_WINDOW, prometheus, timer
+
+PROBE_JOB = "blackbox"
+
+
+def groups(slos: Slos, scale: float) -> dict[str, Any]:
+    """The content of `rules.yml`. Series and labels have the same names at every scale."""
+    found = [_slo(slo, slos.links, scale) for slo in slos.slo]
+    found += [_fallback(fallback, slos.links, scale) for fallback in slos.fallback]
+    return {"groups": found}
+
+
+def arms(slo: Slo, scale: float) -> Iterator[Arm]:
+    """The arms of `slo` that this scale can prove; in production all of them."""
+    for arm in slo.arm:
+        if scale == 1 or arm.long <= LONGEST_SCALED_WINDOW:
+            yield arm
+
+
+def window_label(arm: Arm) -> str:
+    """`1h/5m`: the windows in production, also where they are scaled."""
+    return f"{prometheus(arm.long)}/{prometheus(arm.short)}"
+
+
+def error_ratio(window: float) -> str:
+    """The series of the share of failed probes over `window` seconds of production."""
+    return f"slo:probe_errors:ratio_{prometheus(window)}"
+
+
+def fallback_share() -> str:
+    return "edge:fallback:share"
+
+
+def _slo(slo: Slo, links: Links, scale: float) -> dict[str, Any]:
+    windows = {arm.long: timer("long_window", scale, arm.long) for arm in arms(slo, scale)}
+    windows |= {arm.short: timer("window", scale, arm.short) for arm in arms(slo, scale)}
+    probes = f'probe_success{{job="{PROBE_JOB}", route="{slo.route}"}}'
+    recorded = [
+        {
+            "record": error_ratio(production),
+            "expr": f"1 - avg without (instance) (avg_over_time({probes}[{prometheus(real)}]))",
+            "labels": {"slo": slo.name},
+        }
+        for production, real in sorted(windows.items())
+    ]
+    return {"name": f"slo:{slo.name}", "rules": recorded + [_arm(slo, arm, links) for arm in arms(slo, scale)]}
+
+
+def _arm(slo: Slo, arm: Arm, links: Links) -> dict[str, Any]:
+    limit = f"({arm.burn:g} * {slo.budget:g})"
+    selector = f'{{slo="{slo.name}"}}'
+    return {
+        "alert": slo.alert,
+        "expr": f"{error_ratio(arm.long)}{selector} > {limit}\nand\n{error_ratio(arm.short)}{selector} > {limit}",
+        "labels": {"severity": arm.severity, "window": window_label(arm)},
+        "annotations": _annotations(
+            slo,
+            links,
+            f"{{{{ $value | humanizePercentage }}}} of the probes of {slo.route} failed over "
+            f"{prometheus(arm.long)} (production time): the budget of {slo.budget:.3%} burns more than {arm.burn:g} "
+            "times too fast.",
+        ),
+    }
+
+
+def _fallback(fallback: Fallback, links: Links, scale: float) -> dict[str, Any]:
+    window = prometheus(timer("window", scale, fallback.window))
+    selector = f'{{edge="{fallback.edge}"}}'
+    recorded = {
+        "record": fallback_share(),
+        "expr": (
+            f"sum by (edge) (rate(fallback_total{selector}[{window}]))\n/\n"
+            f"sum by (edge) (rate(edge_requests_total{selector}[{window}]))"
+        ),
+    }
+    alert: dict[str, Any] = {
+        "alert": fallback.alert,
+        "expr": f"{fallback_share()}{selector} > {fallback.share / 100:g}",
+        "labels": {"severity": fallback.severity},
+        "annotations": _annotations(
+            fallback,
+            links,
+            f"{{{{ $value | humanizePercentage }}}} of the calls on {fallback.edge} ended in a fallback "
+            f"(limit {fallback.share:g} %).",
+        ),
+    }
+    if fallback.hold:
+        alert["for"] = prometheus(timer("for", scale, fallback.hold))
+    return {"name": f"fallback:{fallback.edge}", "rules": [recorded, alert]}
+
+
+def _annotations(alert: Alert, links: Links, value: str) -> dict[str, str]:
+    annotations = {
+        "summary": alert.summary,
+        "description": f"{alert.description} {value}",
+        "runbook_url": f"{links.runbooks}{alert.alert}.md",
+    }
+    if alert.dashboard:
+        annotations["dashboard"] = f"{links.dashboards}{alert.dashboard}"
+    return annotations

@@ -1,0 +1,250 @@
+"""`alerts/slos.toml`, read strictly: what was promised, and which loss is worth an alert."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from gameday.catalogue import Catalogue
+from gameday.durations import seconds
+from gameday.errors import InputError, Problem
+
+RETENTION = "15d"
+
+Duration = Annotated[float, BeforeValidator(lambda value: seconds(value) if isinstance(value, str) else value)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+Severity = Literal["page", "ticket"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Links(_Strict):
+    """What stands in front of a runbook's file name and of a dashboard's uid."""
+
+    runbooks: str = "docs/runbooks/"
+    dashboards: str = "/d/"
+
+
+class Arm(_Strict):
+    """One pair of windows (seconds): fires while both burn the budget `burn` times too fast."""
+
+    severity: Severity
+    long: Duration = Field(gt=0)
+    short: Duration = Field(gt=0)
+    burn: float = Field(gt=0)
+
+
+# https://sre.google/workbook/alerting-on-slos/, table 5-8.
+WORKBOOK = (
+    Arm(severity="page", long=3600, short=300, burn=14.4),
+    Arm(severity="page", long=6 * 3600, short=1800, burn=6),
+    Arm(severity="ticket", long=86400, short=2 * 3600, burn=3),
+    Arm(severity="ticket", long=3 * 86400, short=6 * 3600, burn=1),
+)
+
+
+class Alert(_Strict):
+    alert: Name
+    summary: str = Field(min_length=1)
+    description: str = Field(min_length=1)
+    dashboard: Slug | None = None
+
+
+class Slo(Alert):
+    """`objective` is the percentage of probes of `route` that must succeed."""
+
+    name: Slug
+    route: str = Field(pattern=r"^GET /\S*$")
+    objective: float = Field(gt=0, lt=100)
+    arm: tuple[Arm, ...] = WORKBOOK
+
+    @property
+    def budget(self) -> float:
+        """The share of probes that may fail."""
+        return round(1 - self.objective / 100, 12)
+
+
+class Fallback(Alert):
+    """Fires while more than `share` percent of the calls on `edge` end in a fallback."""
+
+    edge: str = Field(pattern=r"^\S+->\S+$")
+    share: float = Field(gt=0, lt=100)
+    window: Duration = Field(gt=0)
+    hold: Duration = Field(default=0.0, ge=0, alias="for")
+    severity: Severity = "ticket"
+
+
+class Slos(_Strict):
+    links: Links = Links()
+    slo: tuple[Slo, ...] = ()
+    fallback: tuple[Fallback, ...] = ()
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        return (*self.slo, *self.fallback)
+
+
+def read(path: Path, catalogue: Catalogue) -> Slos:
+    """Raises InputError with everything that is wrong, each with its line."""
+    try:
+        source = path.read_text()
+        raw = tomllib.loads(source)
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror}", "create it, or run where it is", path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(_syntax(path, str(error))) from error
+    where = _Lines(path, source)
+    try:
+        slos = Slos.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_invalid(where, error)) from error
+    problems = list(_inconsistent(where, slos, catalogue))
+    if problems:
+        raise InputError(problems)
+    return slos
+
+
+@dataclass(frozen=True)
+class _Lines:
+    path: Path
+    source: str
+
+    def problem(self, location: Sequence[str | int], message: str, mend: str, value: Any = None) -> Problem:
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+        return Problem(message, mend, self.path, self._line(location), key=key, value=value)
+
+    def _line(self, location: Sequence[str | int]) -> int | None:
+        """The line of the longest known part of `location`; tomllib keeps no lines."""
+        lines = dict(_locations(self.source))
+        for length in range(len(location), 0, -1):
+            if line := lines.get(tuple(location[:length])):
+                return line
+        return None
+
+
+def _locations(source: str) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """Where each table and key begins: (("slo", 0, "arm", 1, "burn"), 23)."""
+    counts: dict[tuple[str | int, ...], int] = {}
+    table: tuple[str | int, ...] = ()
+    for number, line in enumerate(source.splitlines(), 1):
+        if header := re.match(r"\s*(\[{1,2})\s*([\w.-]+)\s*\]", line):
+            *parents, name = header[2].split(".")
+            table = ()
+            for part in parents:
+                table = (*table, part)
+                if table in counts:
+                    table = (*table, counts[table] - 1)
+            table = (*table, name)
+            if header[1] == "[[":
+                counts[table] = counts.get(table, 0) + 1
+                table = (*table, counts[table] - 1)
+            yield table, number
+        elif key := re.match(r"\s*([\w-]+)\s*=", line):
+            yield (*table, key[1]), number
+
+
+def _syntax(path: Path, message: str) -> Problem:
+    at = re.search(r"\(at line (\d+), column (\d+)\)", message)
+    line, column = (int(at[1]), int(at[2])) if at else (None, None)
+    return Problem(message.partition(" (at ")[0], "write valid TOML (https://toml.io)", path, line, column)
+
+
+def _invalid(where: _Lines, error: ValidationError) -> list[Problem]:
+    problems = []
+    for found in error.errors():
+        location, value = found["loc"], found["input"]
+        message, mend = _explain(found["type"], location, found["msg"])
+        shown = None if isinstance(value, dict | list) else value
+        problems.append(where.problem(location, message, mend, shown))
+    return problems
+
+
+def _explain(kind: str, location: tuple[str | int, ...], text: str) -> tuple[str, str]:
+    name = str(location[-1])
+    if kind == "extra_forbidden":
+        return f"unknown key {name!r}", f"use one of {', '.join(_known(location))}"
+    if kind == "missing":
+        return f"the key {name!r} is missing", f"add {name} = ..."
+    if name == "objective":
+        return "an objective of 100 % or more leaves no budget to alert on", "promise less than 100, such as 99.9"
+    return text.removeprefix("Value error, "), f"correct {name}"
+
+
+def _known(location: tuple[str | int, ...]) -> list[str]:
+    tables: dict[tuple[str, ...], type[BaseModel]] = {
+        (): Slos,
+        ("links",): Links,
+        ("slo",): Slo,
+        ("slo", "arm"): Arm,
+        ("fallback",): Fallback,
+    }
+    model = tables[tuple(str(part) for part in location[:-1] if not isinstance(part, int))]
+    return sorted(field.alias or name for name, field in model.model_fields.items())
+
+
+def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
+    yield from _duplicates(where, slos)
+    for index, slo in enumerate(slos.slo):
+        if slo.route not in catalogue.routes:
+            known = ", ".join(catalogue.routes) or "none"
+            yield where.problem(
+                ("slo", index, "route"),
+                "no route that is probed",
+                f"name one of x-gameday.routes ({known}), or add it there",
+                slo.route,
+            )
+        for number, arm in enumerate(slo.arm):
+            yield from _wrong_arm(where, ("slo", index, "arm", number), arm, slo)
+    for index, fallback in enumerate(slos.fallback):
+        if not catalogue.find(fallback.edge):
+            yield where.problem(
+                ("fallback", index, "edge"), "no such edge", "name one that `gameday edges` lists", fallback.edge
+            )
+        if fallback.window > seconds(RETENTION):
+            yield _too_long(where, ("fallback", index, "window"), fallback.window)
+
+
+def _wrong_arm(where: _Lines, location: tuple[str | int, ...], arm: Arm, slo: Slo) -> Iterator[Problem]:
+    if arm.long > seconds(RETENTION):
+        yield _too_long(where, (*location, "long"), arm.long)
+    if arm.short >= arm.long:
+        yield where.problem(
+            (*location, "short"), "the short window must be shorter than the long", "use a twelfth of it"
+        )
+    if arm.burn * slo.budget >= 1:
+        yield where.problem(
+            (*location, "burn"),
+            f"no share of errors is above {arm.burn:g} times a budget of {slo.budget:.3%}: the arm can never fire",
+            "lower the burn or raise the objective",
+            arm.burn,
+        )
+
+
+def _too_long(where: _Lines, location: tuple[str | int, ...], value: float) -> Problem:
+    return where.problem(
+        location,
+        f"longer than the {RETENTION} that Prometheus keeps",
+        f"use at most {RETENTION}, or keep more",
+        f"{value / 86400:g}d",
+    )
+
+
+def _duplicates(where: _Lines, slos: Slos) -> Iterator[Problem]:
+    seen: dict[tuple[str, str], str] = {}
+    named = [(("slo", i, "name"), slo.name) for i, slo in enumerate(slos.slo)]
+    named += [(("slo", i, "alert"), slo.alert) for i, slo in enumerate(slos.slo)]
+    named += [(("fallback", i, "alert"), fallback.alert) for i, fallback in enumerate(slos.fallback)]
+    for location, value in named:
+        key = (location[2], value)
+        if key in seen:
+            yield where.problem(location, f"{value!r} is used twice", "give each its own", value)
+        seen[key] = value
