@@ -57,14 +57,15 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class Counters:
-    """What a wire saw since it was opened; all only grow.
+    """What a wire saw since it was opened; all but `unanswered` only grow.
 
     connections  accepted from the consumer
     attempts     connections plus every chunk that a consumer sent on an open one
     refused      attempts for which the provider could not be reached or hung up
-    met          attempts that a toxic touched
-    unanswered   attempts that got no byte back yet
-    bytes_up, bytes_down   forwarded to and from the provider
+    met          chunks and connections, of either side, that a toxic touched
+    unanswered   attempts of which the provider knows and that got no byte back yet,
+                 also after the consumer gave up; what a toxic swallowed is not among them
+    bytes_up, bytes_down   received from the consumer and from the provider
     """
 
     connections: int = 0

@@ -1,0 +1,16 @@
+"""The counters of one wire while they grow. Their meaning: `gameday.runtime.Counters`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Tally:
+    connections: int = 0
+    attempts: int = 0
+    refused: int = 0
+    met: int = 0
+    unanswered: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
