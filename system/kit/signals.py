@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 Outcome = Literal["success", "failure", "short_circuit", "client_error"]
 FallbackReason = Literal["open", "connection", "timeout", "status", "schema"]
 CacheResult = Literal["hit", "miss", "error"]
+ModelLoad = Literal["loaded", "refused"]
 
 REQUEST_DURATION = Histogram(
     "http_server_request_duration_seconds",
@@ -37,6 +38,8 @@ EDGE_DURATION = Histogram(
 )
 FALLBACK = Counter("fallback", "Answers given without the provider of an edge.", ("edge", "reason"))
 CACHE_REQUESTS = Counter("cache_requests", "Look-ups in the cache by result.", ("route", "result"))
+MODEL_LOADS = Counter("model_loads", "Models taken into service or refused as corrupt.", ("result",))
+MODEL_INFO = Gauge("model_info", "1 for the version that serves.", ("version",))
 SPANS_DROPPED = Counter("otel_spans_dropped", "Spans that no exporter took.")
 
 SPAN_GET_RECOMMENDATIONS = "get-recommendations"
@@ -51,6 +54,7 @@ LOG_FALLBACK = "fallback_served"
 LOG_BREAKER = "breaker_transition"
 LOG_EDGE_FAILURE = "edge_failure"
 LOG_CACHE_DOWN = "cache_unavailable"
+LOG_MODEL = "model"
 
 BREAKER_CHANGES = (("closed", "open"), ("open", "half-open"), ("half-open", "closed"), ("half-open", "open"))
 
@@ -76,3 +80,8 @@ def announce_cache(route: str) -> None:
 def announce_route(route: str, method: str) -> None:
     for status in ("200", "500"):
         REQUEST_DURATION.labels(route, method, status)
+
+
+def announce_model() -> None:
+    for result in get_args(ModelLoad):
+        MODEL_LOADS.labels(result)

@@ -1,0 +1,69 @@
+"""A Redis behind a timeout and a breaker: what is gone costs its consumer a few attempts, not every request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from system.kit import signals, telemetry
+from system.kit.breaker import CircuitBreaker, Consecutive, OpenError
+from system.kit.client import UnavailableError
+
+R = TypeVar("R")
+
+
+class Store:
+    """`edge` is "consumer->provider". Times in seconds.
+
+    A store is cheap to ask, so the breaker tries it again after a second.
+    """
+
+    def __init__(self, edge: str, url: str, *, timeout: float = 0.1, failures: int = 3, reset: float = 1.0) -> None:
+        self.edge = edge
+        self._redis: Redis = Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=200,
+        )
+        self._breaker = CircuitBreaker(edge, Consecutive(failures), reset)
+        signals.announce_edge(edge, falls_back=False)
+
+    async def ask(self, command: Callable[[Redis], Awaitable[R]]) -> R:
+        """What `command` makes of the client. Raises UnavailableError within the timeout of each of its calls."""
+        try:
+            permit = self._breaker.permit()
+        except OpenError as error:
+            signals.EDGE_REQUESTS.labels(self.edge, "short_circuit").inc()
+            raise UnavailableError(self.edge, "open", retry_after=error.retry_after) from error
+        started = time.monotonic()
+        try:
+            answer = await command(self._redis)
+        except (RedisError, OSError) as error:
+            permit.failure(time.monotonic() - started)
+            raise self._unavailable(error) from error
+        except BaseException:
+            permit.abandon()
+            raise
+        permit.success(time.monotonic() - started)
+        signals.EDGE_REQUESTS.labels(self.edge, "success").inc()
+        signals.EDGE_DURATION.labels(self.edge).observe(time.monotonic() - started)
+        return answer
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    def _unavailable(self, error: Exception) -> UnavailableError:
+        reason: signals.FallbackReason = "timeout" if isinstance(error, RedisTimeoutError) else "connection"
+        signals.EDGE_REQUESTS.labels(self.edge, "failure").inc()
+        telemetry.logger().warning(signals.LOG_EDGE_FAILURE, edge=self.edge, reason=reason, error=str(error))
+        return UnavailableError(self.edge, reason, str(error))

@@ -1,0 +1,33 @@
+"""The provider's errors, as its documentation names them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "overloaded_error": 529,
+}
+
+
+class ApiError(Exception):
+    """An answer that is an error. `kind` is a key of `STATUS`; `headers` go along with it."""
+
+    def __init__(self, kind: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.headers = headers or {}
+
+    @property
+    def status(self) -> int:
+        return STATUS[self.kind]
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        return {"type": "error", "error": {"type": self.kind, "message": self.message}, "request_id": request_id}

@@ -1,0 +1,120 @@
+"""The service: settings from the environment, routes, what is made at its start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from system.kit import app
+from system.kit.client import UnavailableError
+from system.kit.problem import ProblemError
+from system.kit.settings import Settings as KitSettings
+from system.kit.store import Store
+from system.recommendation import states
+from system.recommendation.features import Features
+from system.recommendation.recommender import SERVICE, Recommendations, Recommender
+from system.recommendation.serving import Serving
+
+Limit = Annotated[int, Field(ge=1, le=100)]
+UserId = Annotated[str, Field(min_length=1, max_length=128)]
+ItemId = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Settings(KitSettings):
+    """Times in seconds. `model_watch_seconds` 0: the model of the start serves to the end."""
+
+    port: int = 3001
+    cache_url: str
+    model_dir: Path = Path(__file__).parent / "model"
+    model_watch_seconds: float = 1.0
+    batch_max: int = 64
+    batch_wait_seconds: float = 0.0
+    pact_states: bool = False
+
+
+class Wanted(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    userId: UserId
+    limit: Limit = 10
+
+
+class Likes(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    userId: UserId
+    itemIds: Annotated[list[ItemId], Field(min_length=1, max_length=50)]
+
+
+class Item(BaseModel):
+    id: str
+    score: float
+    title: str
+
+
+class Answer(BaseModel):
+    items: list[Item]
+    model_version: str
+    source: Literal["model", "popular"]
+
+
+def create(settings: Settings) -> FastAPI:
+    store = Store("recommendation-svc->cache", settings.cache_url)
+    features = Features(store)
+    serving = Serving(settings.model_dir)
+    recommender = Recommender(serving, features, max_batch=settings.batch_max, max_wait=settings.batch_wait_seconds)
+
+    @asynccontextmanager
+    async def life(_app: FastAPI) -> AsyncIterator[None]:
+        watch = asyncio.create_task(_watch(serving, settings.model_watch_seconds))
+        yield
+        watch.cancel()
+        recommender.close()
+        await store.close()
+
+    routers = [_routes(recommender)]
+    if settings.pact_states:
+        routers.append(states.router(serving, features))
+    return app.create(SERVICE, settings, routers=routers, lifespan=life)
+
+
+def _routes(recommender: Recommender) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.post("/recommend", response_model=Answer)
+    async def recommend(wanted: Wanted) -> dict[str, Any]:
+        try:
+            return _told(await recommender.recommend(wanted.userId, wanted.limit))
+        except TimeoutError:
+            raise ProblemError(504, "the model did not answer before the caller's deadline") from None
+
+    @routes.get("/popular", response_model=Answer)
+    async def popular(limit: Annotated[Limit, Query()] = 10) -> dict[str, Any]:
+        return _told(recommender.popular(limit))
+
+    @routes.post("/preferences", status_code=204)
+    async def like(likes: Likes) -> None:
+        try:
+            unknown = await recommender.like(likes.userId, likes.itemIds)
+        except UnavailableError as error:
+            raise ProblemError(503, "preferences cannot be kept now", headers={"retry-after": "1"}) from error
+        if unknown:
+            raise ProblemError(422, "there are no such items", extra={"itemIds": unknown})
+
+    return routes
+
+
+def _told(found: Recommendations) -> dict[str, Any]:
+    return asdict(found)
+
+
+async def _watch(serving: Serving, interval: float) -> None:
+    if interval:
+        await serving.watch(interval)
