@@ -75,12 +75,16 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Published:
-    """`host` is None where compose leaves the choice of the host's port open."""
+    """`host` is None where compose leaves the choice of the host's port open.
+
+    `ip` is the host's address to publish on, empty for every address.
+    """
 
     target: int
     host: int | None
     protocol: str = "tcp"
     location: Location | None = None
+    ip: str = ""
 
 
 @dataclass(frozen=True)
