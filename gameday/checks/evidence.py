@@ -1,0 +1,74 @@
+"""Was the fault really there, did anything meet it, and is it gone?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gameday.checks.view import View
+from gameday.durations import text
+from gameday.journal import History
+from gameday.verdict import Finding, Verdict
+
+EXPECTED = "in force, exercised, undone"
+
+
+def check(history: History) -> Sequence[Finding]:
+    """One finding a lease; one alone where the method took none."""
+    view = View(history)
+    if not view.leases:
+        return [_finding("method", Verdict.NOT_INJECTED, "no fault", "the method injected nothing")]
+    return [_lease(view, lease) for lease in view.leases]
+
+
+def _lease(view: View, lease: Mapping[str, Any]) -> Finding:
+    verdict, detail = _judge(view, lease)
+    seen = [name for name in ("in_force", "exercised", "undone") if _holds(lease, name)]
+    observed = ", ".join(name.replace("_", " ") for name in seen) or "nothing"
+    return _finding(f"{lease['fault']} {lease['target']}", verdict, observed, detail)
+
+
+def _judge(view: View, lease: Mapping[str, Any]) -> tuple[Verdict, str]:
+    if _leaked(lease):
+        return Verdict.LEAKED, f"{_reason(lease, 'undone')}; mend: {lease.get('mend') or 'gameday recover'}"
+    if not _holds(lease, "in_force") or not lease.get("in_force_wall"):
+        return Verdict.NOT_INJECTED, f"not in force: {_reason(lease, 'in_force')}"
+    if not _holds(lease, "exercised"):
+        return Verdict.NOT_INJECTED, f"nothing met the fault: {_reason(lease, 'exercised')}"
+    if early := _ended_early(view, lease):
+        return Verdict.INCONCLUSIVE, early
+    return Verdict.CONFIRMED, ""
+
+
+def _leaked(lease: Mapping[str, Any]) -> bool:
+    """A fault that was never in force has nothing to undo."""
+    if lease["state"] in ("leaked", "in-force"):
+        return True
+    return bool(lease.get("in_force_wall")) and not _holds(lease, "undone")
+
+
+def _ended_early(view: View, lease: Mapping[str, Any]) -> str:
+    window = view.window("fault")
+    if window is None or not lease.get("undone_wall"):
+        return "the history does not say when the fault window ended"
+    missing = window.end - lease["undone_wall"]
+    if lease["state"] == "expired" or missing > 0:
+        cause = "its time to live passed" if lease["state"] == "expired" else "somebody undid it"
+        return f"the fault ended {text(max(missing, 0.0))} before its window: {cause}; give it a longer lease"
+    return ""
+
+
+def _holds(lease: Mapping[str, Any], part: str) -> bool:
+    return bool((lease.get(part) or {}).get("holds"))
+
+
+def _reason(lease: Mapping[str, Any], part: str) -> str:
+    facts = (lease.get(part) or {}).get("facts") or {}
+    shown = ", ".join(f"{key} {value}" for key, value in facts.items())
+    return "; ".join(piece for piece in (lease.get("error"), shown) if piece) or "no evidence"
+
+
+def _finding(subject: str, verdict: Verdict, observed: str, detail: str) -> Finding:
+    return Finding(
+        check="evidence", subject=subject, verdict=verdict, expected=EXPECTED, observed=observed, detail=detail
+    )

@@ -1,0 +1,217 @@
+"""What users saw of one route while the fault was in force, and whether it went back to normal.
+
+A request is bad where it failed, had another status, or an answer that the
+expectation does not describe. Only requests that were meant to start between the
+moment the fault came into force and the moment it was to be undone are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jsonschema
+
+from gameday.checks.view import Request, Span, View
+from gameday.durations import TimeScale, text
+from gameday.expectations import Users
+from gameday.journal import History
+from gameday.statistics import P99_MINIMUM, quantile, quantile_interval, wilson
+from gameday.verdict import Finding, Verdict
+
+# Enough answers to say that a route is back.
+RETURNED = 30
+_SHOWN = 60
+
+
+def check(history: History, expectation: Users, scale: TimeScale) -> Finding:
+    view = View(history)
+    control = _in(view, expectation, view.window("control"))
+    fault = _in(view, expectation, view.fault)
+    good = [request for request in fault if is_good(request, expectation)]
+    doubt = _doubt(view, expectation, control, fault)
+    verdict, detail = (Verdict.INCONCLUSIVE, doubt) if doubt else _judge(view, expectation, scale, control, fault)
+    return Finding(
+        check="users",
+        subject=expectation.route,
+        verdict=verdict,
+        expected=_expected(expectation),
+        observed=_observed(fault, len(fault) - len(good)),
+        detail=detail,
+        n=len(fault),
+        interval=wilson(len(fault) - len(good), len(fault)) if fault else None,
+    )
+
+
+def spoken(view: View, expectation: Users, window: str) -> bool:
+    """Enough requests; in the recovery also: the route looks as before for long enough."""
+    if window == "recovery":
+        return _returned(view, expectation)
+    return len(_in(view, expectation, view.fault if window == "fault" else view.window(window))) >= expectation.bad.of
+
+
+def is_good(request: Request, expectation: Users) -> bool:
+    """Does the answer look as it should while the fault is in force?"""
+    return request.error is None and request.status == expectation.status and _describes(expectation, request)
+
+
+def _describes(expectation: Users, request: Request) -> bool:
+    return all(_matches(wanted, request, path) for path, wanted in expectation.content.items())
+
+
+def _matches(wanted: Any, request: Request, path: str) -> bool:
+    if request.json is None or path not in request.json:
+        return False
+    value = request.json[path]
+    if isinstance(wanted, dict):
+        return jsonschema.Draft202012Validator(wanted).is_valid(value)
+    return bool(value == wanted and type(value) is type(wanted))
+
+
+def _in(view: View, expectation: Users, span: Span | None) -> Sequence[Request]:
+    return view.requests(expectation.route, span) if span else ()
+
+
+def _doubt(view: View, expectation: Users, control: Sequence[Request], fault: Sequence[Request]) -> str:
+    """Why nothing can be said; empty where something can."""
+    if len(control) < RETURNED:
+        return f"only {len(control)} requests in the control window, {RETURNED} are needed"
+    spoiled = [request for request in control if request.error or request.status != expectation.status]
+    if spoiled:
+        return f"the control window is not clean: {len(spoiled)} of {len(control)} bad, such as {_name(spoiled[0])}"
+    if expectation.content and any(_describes(expectation, request) for request in control):
+        return "the expectation is vacuous: answers of the control window, without a fault, fit it too"
+    if len(fault) < expectation.bad.of:
+        return f"only {len(fault)} requests met the fault, {expectation.bad.of} are declared"
+    if view.recovery is None:
+        return "the fault was never undone, so nothing can be said of the recovery"
+    return ""
+
+
+def _judge(
+    view: View, expectation: Users, scale: TimeScale, control: Sequence[Request], fault: Sequence[Request]
+) -> tuple[Verdict, str]:
+    bad = [request for request in fault if not is_good(request, expectation)]
+    if not expectation.bad.holds(len(bad), len(fault)):
+        return Verdict.REFUTED, f"{len(bad)} of {len(fault)} requests were bad, such as {_why(bad[0], expectation)}"
+    verdict, detail = _latency(expectation, fault)
+    if verdict is not Verdict.CONFIRMED:
+        return verdict, detail
+    return _recovery(view, expectation, scale, control)
+
+
+def _latency(expectation: Users, fault: Sequence[Request]) -> tuple[Verdict, str]:
+    if expectation.p99 is None:
+        return Verdict.CONFIRMED, ""
+    if len(fault) < P99_MINIMUM:
+        return Verdict.INCONCLUSIVE, f"a 99th percentile needs {P99_MINIMUM} requests, {len(fault)} were made"
+    seen = quantile([request.ms for request in fault], 0.99) / 1000
+    if expectation.p99.holds(seen):
+        return Verdict.CONFIRMED, ""
+    own = quantile([request.ms - request.lag for request in fault], 0.99) / 1000
+    if expectation.p99.holds(own):
+        return Verdict.INCONCLUSIVE, (
+            f"p99 was {text(seen)}, but {text(own)} without the time that the load generator was late: "
+            "the machine was too busy to say"
+        )
+    return Verdict.REFUTED, f"p99 was {text(seen)}, which is not {expectation.p99}"
+
+
+def _recovery(view: View, expectation: Users, scale: TimeScale, control: Sequence[Request]) -> tuple[Verdict, str]:
+    """The last answer that did not look like the control window, counted from the undo."""
+    if expectation.recovers is None or view.undone is None:
+        return Verdict.CONFIRMED, ""
+    after = _in(view, expectation, view.recovery)
+    odd = [request for request in after if not _as_before(request, expectation, control)]
+    took = (odd[-1].intended - view.undone) if odd else 0.0
+    limit = scale.real(expectation.recovers.limit, view.slack("users"))
+    clean = len([request for request in after if not odd or request.intended > odd[-1].intended])
+    if took > limit:
+        return (
+            Verdict.REFUTED,
+            f"{text(took)} after the undo users still saw {_name(odd[-1])}; allowed is {text(limit)}",
+        )
+    if clean < RETURNED:
+        return Verdict.INCONCLUSIVE, f"only {clean} requests showed that the route is back, {RETURNED} are needed"
+    return Verdict.CONFIRMED, f"as before {text(took)} after the undo (allowed {text(limit)})"
+
+
+def _returned(view: View, expectation: Users) -> bool:
+    after = _in(view, expectation, view.recovery)[-RETURNED:]
+    control = _in(view, expectation, view.window("control"))
+    return len(after) >= RETURNED and all(_as_before(request, expectation, control) for request in after)
+
+
+def _as_before(request: Request, expectation: Users, control: Sequence[Request]) -> bool:
+    """Same status; where a literal is expected under the fault, a value that the control window
+    showed; where a schema is, one that fits it if those of the control window did."""
+    if request.error is not None or request.status != expectation.status:
+        return False
+    for path, wanted in expectation.content.items():
+        if isinstance(wanted, dict):
+            if all(_matches(wanted, each, path) for each in control) and not _matches(wanted, request, path):
+                return False
+        elif not any(_value(each, path) == _value(request, path) for each in control):
+            return False
+    return True
+
+
+def _value(request: Request, path: str) -> Any:
+    return (request.json or {}).get(path)
+
+
+def _expected(expectation: Users) -> str:
+    parts = [
+        f"status {expectation.status}",
+        *(f"{path} {_wanted(value)}" for path, value in expectation.content.items()),
+    ]
+    parts.append(f"bad {expectation.bad}")
+    if expectation.p99:
+        parts.append(f"p99 {expectation.p99}")
+    if expectation.recovers:
+        parts.append(f"recovers {expectation.recovers}")
+    return ", ".join(parts)
+
+
+def _wanted(value: Any) -> str:
+    return f"as {value}" if isinstance(value, dict) else f"= {value!r}"
+
+
+def _observed(fault: Sequence[Request], bad: int) -> str:
+    if not fault:
+        return "no requests"
+    low, high = wilson(bad, len(fault))
+    share = f"{bad} of {len(fault)} bad ({bad / len(fault):.2%}, 95 % {low:.2%} to {high:.2%})"
+    if len(fault) < P99_MINIMUM:
+        return share
+    times = [request.ms for request in fault]
+    low, high = quantile_interval(times, 0.99)
+    return f"{share}, p99 {quantile(times, 0.99):.0f}ms (95 % {low:.0f} to {high:.0f}ms)"
+
+
+def _name(request: Request) -> str:
+    if request.error:
+        return f"an error ({request.error})"
+    shown = (
+        ""
+        if not request.json
+        else f" with {', '.join(f'{key} = {_cut(value)}' for key, value in request.json.items())}"
+    )
+    return f"status {request.status}{shown}"
+
+
+def _cut(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def _why(request: Request, expectation: Users) -> str:
+    """Which part of the expectation the request broke."""
+    if request.error or request.status != expectation.status:
+        return _name(request)
+    for path, wanted in expectation.content.items():
+        if not _matches(wanted, request, path):
+            missing = request.json is None or path not in request.json
+            seen = "is missing" if missing else f"= {_cut(_value(request, path))}"
+            return f"{path} {seen} where {_wanted(wanted)} is expected"
+    return _name(request)

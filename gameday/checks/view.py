@@ -1,0 +1,188 @@
+"""A history as the checkers ask for it: windows, requests, samples, alerts, leases. Nothing here judges."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from gameday.durations import TimeScale
+from gameday.journal import History
+
+
+@dataclass(frozen=True)
+class Span:
+    """Wall time in epoch seconds; an open end is infinity."""
+
+    start: float
+    end: float = math.inf
+
+    def __contains__(self, wall: float) -> bool:
+        return self.start <= wall <= self.end
+
+
+@dataclass(frozen=True)
+class Request:
+    """`ms` counts from the intended start; `lag` (ms) is what the load generator itself was late."""
+
+    route: str
+    status: int | None
+    ms: float
+    intended: float
+    json: Mapping[str, Any] | None
+    error: str | None
+    lag: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    wall: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Notification:
+    """What Alertmanager delivered; times in epoch seconds."""
+
+    name: str
+    status: str
+    labels: Mapping[str, str]
+    started: float
+    received: float
+
+
+@dataclass(frozen=True)
+class View:
+    history: History
+
+    @cached_property
+    def run(self) -> Mapping[str, Any]:
+        """The first record's data; empty where the history has none."""
+        return next((record.data for record in self.history.of("run")), {})
+
+    @property
+    def scale(self) -> TimeScale:
+        return TimeScale(float(self.run.get("time_scale", 1.0)))
+
+    @property
+    def scrape_interval(self) -> float:
+        return float(self.run.get("scrape_interval", 15.0))
+
+    def slack(self, kind: str) -> float:
+        """Seconds, measured when the run began, that a limit of `kind` is given on top."""
+        return float(self.run.get("slack", {}).get(kind, 0.0))
+
+    def window(self, name: str) -> Span | None:
+        edges = {
+            record.data["edge"]: record.data["wall"]
+            for record in self.history.of("window")
+            if record.data["window"] == name
+        }
+        return Span(edges["start"], edges.get("end", math.inf)) if "start" in edges else None
+
+    @cached_property
+    def leases(self) -> Sequence[Mapping[str, Any]]:
+        """The last that was heard of each lease, in the order of injection."""
+        last = {record.data["lease"]["id"]: record.data["lease"] for record in self.history.of("lease")}
+        return tuple(last.values())
+
+    @cached_property
+    def in_force(self) -> float | None:
+        """When the last fault of the method came into force."""
+        walls = [lease["in_force_wall"] for lease in self.leases if lease.get("in_force_wall")]
+        return max(walls) if walls else None
+
+    @cached_property
+    def undone(self) -> float | None:
+        """When all faults were undone; None while one is not."""
+        walls = [lease.get("undone_wall") for lease in self.leases if lease.get("in_force_wall")]
+        known = [wall for wall in walls if wall]
+        return max(known) if known and len(known) == len(walls) else None
+
+    @cached_property
+    def fault(self) -> Span | None:
+        """From in force to the release, before anything was undone."""
+        window = self.window("fault")
+        return Span(self.in_force, window.end) if window and self.in_force is not None else None
+
+    @property
+    def recovery(self) -> Span | None:
+        window = self.window("recovery")
+        return Span(self.undone, window.end if window else math.inf) if self.undone is not None else None
+
+    @cached_property
+    def _requests(self) -> Mapping[str, Sequence[Request]]:
+        found: dict[str, list[Request]] = {}
+        for record in self.history.of("request"):
+            request = _request(record.data)
+            found.setdefault(request.route, []).append(request)
+        return found
+
+    @property
+    def routes(self) -> Sequence[str]:
+        return tuple(self._requests)
+
+    def requests(self, route: str, span: Span) -> Sequence[Request]:
+        """Those whose intended start lies in `span`, in that order."""
+        found = [request for request in self._requests.get(route, ()) if request.intended in span]
+        return sorted(found, key=lambda request: request.intended)
+
+    def samples(self, metric: str, **labels: str) -> Sequence[Sample]:
+        """Raw samples of every series with these labels, by time. A value may be NaN."""
+        found = [
+            Sample(record.data["wall"], float(record.data["value"]))
+            for record in self.history.of("sample")
+            if record.data["metric"] == metric and labels.items() <= record.data["labels"].items()
+        ]
+        return sorted(found, key=lambda sample: sample.wall)
+
+    def notifications(self, name: str) -> Sequence[Notification]:
+        found = [_notification(record.data) for record in self.history.of("alert") if record.data["name"] == name]
+        return sorted(found, key=lambda notification: notification.received)
+
+    def active(self, name: str, span: Span, state: str = "firing") -> Sequence[float]:
+        """When Prometheus saw the alert `name` in `state`."""
+        return [
+            record.data["wall"]
+            for record in self.history.of("alert_state")
+            if record.data["name"] == name and record.data["state"] == state and record.data["wall"] in span
+        ]
+
+    @cached_property
+    def scrapes(self) -> Sequence[float]:
+        return sorted(record.data["wall"] for record in self.history.of("scrape"))
+
+    @property
+    def errors(self) -> Iterator[Mapping[str, Any]]:
+        return (record.data for record in self.history.of("error"))
+
+
+def gap(walls: Sequence[float], span: Span, interval: float) -> float | None:
+    """The longest time in `span` without one of `walls`, where it exceeds two intervals; None where none does.
+
+    An unfinished span ends with the last of `walls`.
+    """
+    inside = [wall for wall in walls if wall in span]
+    end = span.end if math.isfinite(span.end) else (inside[-1] if inside else span.start + 3 * interval)
+    points = [span.start, *inside, end]
+    longest = max(after - before for before, after in itertools.pairwise(points))
+    return longest if longest > 2 * interval else None
+
+
+def _request(data: Mapping[str, Any]) -> Request:
+    return Request(
+        data["route"],
+        data["status"],
+        data["ms"],
+        data["intended_wall"],
+        data["json"],
+        data["error"],
+        data.get("lag_ms", 0.0),
+    )
+
+
+def _notification(data: Mapping[str, Any]) -> Notification:
+    return Notification(data["name"], data["status"], data["labels"], data["started_wall"], data["received_wall"])

@@ -1,0 +1,162 @@
+"""What an experiment expects others to see, as strict models.
+
+A duration in `recovers`, `opens`, `closes`, `fires` and `resolves` is production
+time: it is judged as limit / time scale + slack. `p99` is never scaled.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import jsonschema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+
+from gameday.durations import Bound, seconds
+
+_SHARE = re.compile(r"\s*<=\s*(\d+)\s+of\s+(\d+)\s*")
+ROUTE = r"^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) /\S*$"
+
+
+@dataclass(frozen=True)
+class Share:
+    """`<= 1 of 300`: at least 300 observations, of which at most one in 300 is bad."""
+
+    bad: int
+    of: int
+
+    @classmethod
+    def parse(cls, source: str) -> Share:
+        match = _SHARE.fullmatch(source)
+        if not match or int(match[2]) < 1 or int(match[1]) >= int(match[2]):
+            raise ValueError(f"{source!r} is not a share such as '<= 1 of 300'")
+        return cls(int(match[1]), int(match[2]))
+
+    def holds(self, bad: int, n: int) -> bool:
+        return bad * self.of <= self.bad * n
+
+    def __str__(self) -> str:
+        return f"<= {self.bad} of {self.of}"
+
+
+def _bound(value: Any) -> Bound:
+    bound = value if isinstance(value, Bound) else Bound.parse(_text(value))
+    if bound.sign not in ("<=", "<"):
+        raise ValueError(f"{value!r} sets no upper limit: write '<= 5s'")
+    return bound
+
+
+def _share(value: Any) -> Share:
+    return value if isinstance(value, Share) else Share.parse(_text(value))
+
+
+def _duration(value: Any) -> float:
+    return value if isinstance(value, float) else seconds(_text(value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text: write it with its unit, in quotes")
+    return value
+
+
+Limit = Annotated[
+    Bound,
+    BeforeValidator(_bound),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*<=?\s*\S+", "examples": ["<= 5s", "<= 800ms"]}),
+]
+Bad = Annotated[
+    Share,
+    BeforeValidator(_share),
+    WithJsonSchema({"type": "string", "pattern": _SHARE.pattern, "examples": ["<= 1 of 300"]}),
+]
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?(us|ms|s|m|h|d))+$", "examples": ["20s"]}),
+]
+Route = Annotated[str, Field(pattern=ROUTE, description="Method and path, such as `GET /api/homepage`")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class Users(Strict):
+    """What users of a route see while the fault is in force.
+
+    `json` maps dotted paths of the answer to a literal, or to a JSON Schema where
+    the value is a mapping. Taken together they must not hold in the control window.
+    """
+
+    route: Route
+    status: int = Field(ge=100, le=599)
+    content: dict[str, Any] = Field(default_factory=dict, alias="json")
+    bad: Bad = Share(1, 300)
+    p99: Limit | None = None
+    recovers: Limit | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _schemas_are_valid(cls, content: dict[str, Any]) -> dict[str, Any]:
+        for path, wanted in content.items():
+            if isinstance(wanted, dict):
+                try:
+                    jsonschema.Draft202012Validator.check_schema(wanted)
+                except jsonschema.SchemaError as error:
+                    raise ValueError(f"{path}: not a JSON Schema: {error.message}") from None
+        return content
+
+
+class Breaker(Strict):
+    """A circuit breaker opens after the fault came into force, and closes after it was undone."""
+
+    edge: str = Field(pattern=r"^\S+->\S+$")
+    opens: Limit
+    closes: Limit
+
+
+class Alert(Strict):
+    """An alert that fires and resolves, both delivered; or one that stays `silent`."""
+
+    name: str = Field(min_length=1)
+    fires: Limit | None = None
+    resolves: Limit | None = None
+    silent: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Alert:
+        if self.silent == (self.fires is not None or self.resolves is not None):
+            raise ValueError("an alert needs either `silent: true`, or both `fires` and `resolves`")
+        if not self.silent and (self.fires is None or self.resolves is None):
+            raise ValueError("an alert needs both `fires` and `resolves`")
+        return self
+
+
+class Expect(Strict):
+    users: tuple[Users, ...] = Field(default=(), strict=False)
+    breaker: tuple[Breaker, ...] = Field(default=(), strict=False)
+    alerts: tuple[Alert, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _something(self) -> Expect:
+        if not (self.users or self.breaker or self.alerts):
+            raise ValueError("expects nothing: name users, breaker or alerts")
+        return self
+
+
+class Extension(Strict):
+    """The `extensions` entry called gameday."""
+
+    name: Literal["gameday"]
+    load: str = Field(min_length=1, description="A profile of loadtests/profiles")
+    expect: Expect
+
+
+class Threshold(Strict):
+    """What a load profile demands of one route."""
+
+    status: int = Field(default=200, ge=100, le=599)
+    bad: Bad = Share(1, 300)
+    p99: Limit | None = None
