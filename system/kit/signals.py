@@ -40,6 +40,19 @@ FALLBACK = Counter("fallback", "Answers given without the provider of an edge.",
 CACHE_REQUESTS = Counter("cache_requests", "Look-ups in the cache by result.", ("route", "result"))
 MODEL_LOADS = Counter("model_loads", "Models taken into service or refused as corrupt.", ("result",))
 MODEL_INFO = Gauge("model_info", "1 for the version that serves.", ("version",))
+GEN_AI_TOKENS = Histogram(
+    "gen_ai_client_token_usage",
+    "Tokens of one exchange with a language model, by OpenTelemetry's GenAI conventions.",
+    ("gen_ai_request_model", "gen_ai_token_type"),
+    buckets=(1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144),
+)
+GEN_AI_FIRST_CHUNK = Histogram(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "Time until a language model's first piece of text.",
+    ("gen_ai_request_model",),
+    buckets=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24),
+)
+GEN_AI_COST = Counter("gen_ai_cost_usd", "List price of a language model's tokens.", ("gen_ai_request_model",))
 SPANS_DROPPED = Counter("otel_spans_dropped", "Spans that no exporter took.")
 
 SPAN_GET_RECOMMENDATIONS = "get-recommendations"
@@ -85,3 +98,10 @@ def announce_route(route: str, method: str) -> None:
 def announce_model() -> None:
     for result in get_args(ModelLoad):
         MODEL_LOADS.labels(result)
+
+
+def announce_language_model(model: str) -> None:
+    GEN_AI_FIRST_CHUNK.labels(model)
+    GEN_AI_COST.labels(model)
+    for kind in ("input", "output"):
+        GEN_AI_TOKENS.labels(model, kind)

@@ -1,0 +1,75 @@
+"""What user-svc takes and gives."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from system.kit.tokens import Tier
+
+
+def _storable(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Email = Annotated[
+    Text,
+    StringConstraints(strip_whitespace=True, to_lower=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+]
+Password = Annotated[Text, StringConstraints(min_length=8, max_length=256)]
+Name = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Interests = Annotated[list[Annotated[Text, StringConstraints(min_length=1, max_length=50)]], Field(max_length=50)]
+
+
+class Input(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SignUp(Input):
+    email: Email
+    password: Password
+    name: Name
+    interests: Interests = []
+
+
+class Login(Input):
+    email: Email
+    password: Annotated[str, StringConstraints(max_length=256)]
+
+
+class Refresh(Input):
+    refresh_token: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class ProfileChange(Input):
+    name: Name | None = None
+    interests: Interests | None = None
+
+
+class TierChange(Input):
+    tier: Tier
+
+
+class Profile(BaseModel):
+    id: UUID
+    email: str
+    name: str
+    tier: Tier
+    roles: list[str]
+    interests: list[str]
+    created_at: datetime
+
+
+class Tokens(BaseModel):
+    """`expires_in` in seconds, of the access token."""
+
+    access_token: str
+    refresh_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+    expires_in: int
