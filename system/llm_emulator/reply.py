@@ -30,7 +30,23 @@ SENTENCES = (
 )
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _DULL = {"about", "from", "have", "into", "that", "their", "there", "these", "they", "this"}
-_DULL |= {"what", "when", "where", "which", "will", "with", "would", "your"}
+_DULL |= {
+    "could",
+    "does",
+    "like",
+    "need",
+    "should",
+    "tell",
+    "want",
+    "what",
+    "when",
+    "where",
+    "which",
+    "will",
+    "with",
+    "would",
+    "your",
+}
 
 
 @dataclass(frozen=True)

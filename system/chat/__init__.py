@@ -1,0 +1,1 @@
+"""chat-svc: a conversation with a language model that ends well, whatever becomes of the model."""

@@ -1,0 +1,125 @@
+"""The service: settings from the environment, routes, what is made at its start."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from system.chat.conversation import Conversation, Delta, Done, Patience
+from system.chat.meter import SERVICE, Meter
+from system.chat.provider import Anthropic
+from system.chat.sessions import Sessions
+from system.kit import app, signals
+from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
+from system.kit.settings import Settings as KitSettings
+from system.kit.store import Store
+
+EDGE = "chat-svc->llm-emulator"
+SYSTEM_PROMPT = "You help the customers of an outdoor, kitchen and hobby shop. Answer in a few friendly sentences."
+
+
+class Settings(KitSettings):
+    """Times in seconds, prices in US dollars for a million tokens."""
+
+    port: int = 3004
+    store_url: str
+    anthropic_base_url: str = "https://api.anthropic.com"
+    anthropic_api_key: str
+    anthropic_model: str = "claude-haiku-4-5"
+    chat_max_tokens: int = 512
+    chat_total_seconds: float = 55.0
+    chat_first_seconds: float = 10.0
+    chat_between_seconds: float = 10.0
+    chat_retries: int = 2
+    session_seconds: int = 24 * 3600
+    session_turns: int = 40
+    breaker_enabled: bool = True
+    breaker_ai_failures: int = 3
+    breaker_reset_seconds: float = 30.0
+    input_price: float = 1.0
+    output_price: float = 5.0
+
+
+class Said(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    message: Annotated[str, Field(min_length=1, max_length=8000)]
+    sessionId: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+
+
+def create(settings: Settings) -> FastAPI:
+    model = Anthropic(
+        api_key=settings.anthropic_api_key,
+        base_url=settings.anthropic_base_url,
+        model=settings.anthropic_model,
+        max_tokens=settings.chat_max_tokens,
+        system=SYSTEM_PROMPT,
+    )
+    store = Store("chat-svc->store", settings.store_url)
+    conversation = Conversation(
+        model,
+        Sessions(store, kept=settings.session_turns, expiry=settings.session_seconds),
+        _breaker(settings),
+        Meter(EDGE, model.name, settings.input_price, settings.output_price),
+        Patience(
+            total=settings.chat_total_seconds,
+            first=settings.chat_first_seconds,
+            between=settings.chat_between_seconds,
+            retries=settings.chat_retries,
+        ),
+    )
+    signals.announce_edge(EDGE, falls_back=True)
+    signals.announce_language_model(model.name)
+
+    @asynccontextmanager
+    async def life(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await model.close()
+        await store.close()
+
+    return app.create(SERVICE, settings, routers=[_routes(conversation)], lifespan=life)
+
+
+def _breaker(settings: Settings) -> Breaker:
+    if not settings.breaker_enabled:
+        return Unguarded(EDGE)
+    return CircuitBreaker(EDGE, Consecutive(settings.breaker_ai_failures), settings.breaker_reset_seconds)
+
+
+def _routes(conversation: Conversation) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.post("/chat", response_model=None)
+    async def chat(said: Said, request: Request) -> Response:
+        """Events `delta` {text} and one `done`; in one piece for who accepts JSON only."""
+        answer = conversation.answer(said.sessionId or uuid.uuid4().hex, said.message)
+        if request.headers.get("accept", "").startswith("application/json"):
+            return JSONResponse(await _whole(answer))
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(_events(answer), media_type="text/event-stream", headers=headers)
+
+    return routes
+
+
+async def _events(answer: AsyncGenerator[Delta | Done, None]) -> AsyncIterator[bytes]:
+    async with aclosing(answer):
+        async for event in answer:
+            yield b"event: %s\ndata: %s\n\n" % (type(event).__name__.lower().encode(), to_json(event))
+
+
+async def _whole(answer: AsyncGenerator[Delta | Done, None]) -> dict[str, Any]:
+    text = ""
+    async with aclosing(answer):
+        async for event in answer:
+            if isinstance(event, Done):
+                return {"text": text, **asdict(event)}
+            text += event.text
+    raise AssertionError("an answer without an end")

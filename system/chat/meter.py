@@ -1,0 +1,61 @@
+"""What an exchange with the model took: time, tokens, money, and whether it failed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from system.chat.provider import Usage
+from system.kit import signals, telemetry
+
+SERVICE = "chat-svc"
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Prices in US dollars for a million tokens. `edge` is "consumer->provider"."""
+
+    edge: str
+    model: str
+    input_price: float
+    output_price: float
+
+    def exchange(self) -> Exchange:
+        return Exchange(self)
+
+
+class Exchange:
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._started = time.perf_counter()
+        self._silent = True
+
+    def heard(self) -> None:
+        if self._silent:
+            self._silent = False
+            signals.GEN_AI_FIRST_CHUNK.labels(self._meter.model).observe(self._seconds())
+
+    def ended(self, usage: Usage) -> None:
+        meter = self._meter
+        signals.INFERENCE_DURATION.labels(meter.model, SERVICE).observe(self._seconds())
+        signals.EDGE_DURATION.labels(meter.edge).observe(self._seconds())
+        signals.EDGE_REQUESTS.labels(meter.edge, "success").inc()
+        signals.GEN_AI_TOKENS.labels(meter.model, "input").observe(usage.input_tokens)
+        signals.GEN_AI_TOKENS.labels(meter.model, "output").observe(usage.output_tokens)
+        cost = usage.input_tokens * meter.input_price + usage.output_tokens * meter.output_price
+        signals.GEN_AI_COST.labels(meter.model).inc(cost / MILLION)
+
+    def failed(self, reason: signals.FallbackReason, detail: str) -> None:
+        """Cut off where something was heard, else a fallback."""
+        edge = self._meter.edge
+        signals.EDGE_REQUESTS.labels(edge, "short_circuit" if reason == "open" else "failure").inc()
+        log = telemetry.logger().bind(edge=edge, reason=reason, error=detail)
+        if self._silent:
+            signals.FALLBACK.labels(edge, reason).inc()
+            log.warning(signals.LOG_FALLBACK)
+        else:
+            log.warning(signals.LOG_EDGE_FAILURE)
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started
