@@ -22,9 +22,9 @@ class Evidence:
 class Fault(Protocol):
     """One fault on one target. An instance serves one lease.
 
-    The order of calls is: problems (pure) -> inject -> in_force* -> exercised* ->
-    undo -> undone. Every method but `problems` may raise; the lease then is not
-    injected, or leaked where it was the undo.
+    The order of calls is: problems -> obstacles (both pure) -> inject -> in_force* ->
+    exercised* -> undo -> undone. Every method but the pure ones may raise; the lease
+    then is not injected, or leaked where it was the undo.
     """
 
     name: str
@@ -33,6 +33,9 @@ class Fault(Protocol):
 
     def problems(self, catalogue: Catalogue) -> Sequence[Problem]:
         """What is wrong with target and arguments, before anything happens."""
+
+    def obstacles(self, runtime: Runtime) -> Sequence[Problem]:
+        """Why the running system cannot take this fault now, before anything happens."""
 
     async def inject(self, runtime: Runtime, lease: str, ttl: float) -> None: ...
 
@@ -46,3 +49,6 @@ class Fault(Protocol):
         """Idempotent."""
 
     async def undone(self, runtime: Runtime) -> Evidence: ...
+
+    def mend(self) -> str:
+        """What a person does where the undo failed."""

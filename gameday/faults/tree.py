@@ -1,0 +1,67 @@
+"""A service's processes: stopping all of them, and asking the kernel who still serves its ports."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Collection, Iterable
+
+from gameday.errors import GamedayError
+from gameday.runtime import Endpoint, ProcessId, Runtime, procfs
+
+STOPPED = frozenset("Tt")
+DEAD = frozenset("ZX")
+_FREEZE_SECONDS = 3.0
+_QUIET_WALKS = 2
+
+
+async def freeze(runtime: Runtime, service: str, frozen: set[ProcessId]) -> None:
+    """Stops every process of `service` and notes it in `frozen`. Raises GamedayError if one goes on.
+
+    A process may fork while the tree is walked, so it is walked until two walks in a
+    row find nothing that runs: by the second, nobody was left to fork.
+    """
+    deadline = time.monotonic() + _FREEZE_SECONDS
+    quiet = 0
+    while quiet < _QUIET_WALKS:
+        running = [process for process in walk(runtime, service) if not is_stopped(process)]
+        quiet = 0 if running else quiet + 1
+        frozen.update(running)
+        for process in running:
+            procfs.send(process, signal.SIGSTOP)
+        if time.monotonic() > deadline:
+            raise GamedayError(f"{service}: still running after SIGSTOP: {[process.pid for process in running]}")
+        await asyncio.sleep(0.002)
+
+
+def walk(runtime: Runtime, service: str) -> list[ProcessId]:
+    return list(runtime.processes(service))
+
+
+def is_stopped(process: ProcessId) -> bool:
+    """Dead counts as stopped: it does nothing any more."""
+    state = procfs.state(process)
+    return state is None or state in STOPPED or state in DEAD
+
+
+def states(processes: Iterable[ProcessId]) -> dict[str, str]:
+    """pid -> the kernel's letter, `gone` where it was reaped. JSON wants string keys."""
+    return {str(process.pid): procfs.state(process) or "gone" for process in processes}
+
+
+def endpoints(runtime: Runtime, service: str) -> list[Endpoint]:
+    return [runtime.endpoint(service, port) for port in runtime.catalogue.services[service].ports]
+
+
+def holders(ports: Collection[int]) -> list[ProcessId]:
+    """Every process with a server's socket on one of `ports`.
+
+    Asks the sockets and not the tree, so that a worker that the walk of the tree
+    missed (PostgreSQL's backends leave their session) is seen all the same.
+    """
+    owners = procfs.socket_owners(procfs.snapshot())
+    pids = {owners.get(each.inode) for each in procfs.connections() if each.local_port in ports}
+    pids |= {procfs.listener(port) for port in ports}
+    identified = (procfs.identify(pid) for pid in pids if pid is not None)
+    return [process for process in identified if process is not None]
