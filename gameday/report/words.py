@@ -1,0 +1,68 @@
+"""Verdicts in plain words, the same in every form of the report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from gameday.verdict import Finding, Result, Verdict, Verdicts
+
+HEADLINES = {
+    Verdict.CONFIRMED: "Everything happened as expected",
+    Verdict.REFUTED: "Something did not happen as expected",
+    Verdict.INCONCLUSIVE: "The run does not say whether things are as expected",
+    Verdict.NOT_INJECTED: "A fault was not injected, so nothing was proven",
+    Verdict.LEAKED: "A fault was left in force",
+}
+SENTENCES = {
+    Verdict.CONFIRMED: "every expectation was met",
+    Verdict.REFUTED: "what was observed contradicts what was expected",
+    Verdict.INCONCLUSIVE: "too little was observed, or the system was not healthy without the fault",
+    Verdict.NOT_INJECTED: "there is no evidence that the fault was in force and met by the load",
+    Verdict.LEAKED: "the undo of a fault was not verified: the system may still be broken",
+}
+SYMBOLS = {
+    Verdict.CONFIRMED: "\N{CHECK MARK}",
+    Verdict.REFUTED: "\N{MULTIPLICATION X}",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.NOT_INJECTED: "\N{EMPTY SET}",
+    Verdict.LEAKED: "!",
+}
+
+
+def summary(verdicts: Verdicts) -> str:
+    """`3 of 5 results are confirmed, 1 is refuted, 1 is inconclusive.`"""
+    counts = Counter(result.verdict for result in verdicts.results)
+    total = sum(counts.values())
+    if not total:
+        return "Nothing was judged, which is never taken for good."
+    confirmed = counts.pop(Verdict.CONFIRMED, 0)
+    parts = [f"{confirmed} of {total} {'result is' if total == 1 else 'results are'} confirmed"]
+    parts += [f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in counts.items()]
+    return ", ".join(parts) + "."
+
+
+def sentence(result: Result) -> str:
+    return f"{str(result.verdict).capitalize()}: {SENTENCES[result.verdict]}."
+
+
+def open_findings(verdicts: Verdicts) -> Iterator[tuple[Result, Finding]]:
+    """What was not confirmed, in the order of the results."""
+    for result in verdicts.results:
+        for finding in result.findings:
+            if finding.verdict is not Verdict.CONFIRMED:
+                yield result, finding
+
+
+def evidence(finding: Finding) -> str:
+    """`n = 300, 95 % interval 0 % to 1.2 %`; empty where there is neither."""
+    parts = [] if finding.n is None else [f"n = {finding.n}"]
+    if finding.interval is not None:
+        parts.append(f"95 % interval {interval(finding.interval)}")
+    return ", ".join(parts)
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """A share is printed in percent; what exceeds 1 cannot be one."""
+    low, high = bounds
+    return f"{low * 100:.3g} % to {high * 100:.3g} %" if low >= 0 and high <= 1 else f"{low:.4g} to {high:.4g}"
