@@ -154,7 +154,10 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """`extension` is what stands under the top-level `x-gameday`, as written."""
+    """`extension` is what stands under the top-level `x-gameday`, as written.
+
+    `names` says for each consumer which host name (lower case) is which service.
+    """
 
     files: tuple[Path, ...]
     directory: Path
@@ -167,6 +170,7 @@ class Catalogue:
     routes: tuple[str, ...] = ()
     entry: str | None = None
     extension: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def consumers(self, provider: str) -> Iterator[Edge]:
         return (edge for edge in self.edges if edge.provider == provider)

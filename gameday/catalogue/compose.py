@@ -1,0 +1,336 @@
+"""Reads compose files as Docker does, and gives the catalogue or everything that is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import graphlib
+import re
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gameday.catalogue import document, edges, envfile, extension, project
+from gameday.catalogue.document import Map, Mark, Seq, at, entries, items
+from gameday.catalogue.edges import Stated
+from gameday.catalogue.extension import ServiceKeys, SystemKeys, TimerKeys
+from gameday.catalogue.merge import merge
+from gameday.catalogue.model import Catalogue, Service, Telemetry, Timer
+from gameday.catalogue.project import Project
+from gameday.catalogue.services import Reader
+from gameday.errors import InputError, Problem
+
+_DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = (
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - read, not bound
+
+
+def find(start: Path, environment: Mapping[str, str] | None = None) -> list[Path]:
+    """The files that Docker would take: COMPOSE_FILE, else a default name here or above, and its override.
+
+    Raises InputError where there is none.
+    """
+    start = start.resolve()
+    if named := ChainMap(dict(environment or {}), _dotenv(start, environment or {}, [])).get("COMPOSE_FILE"):
+        separator = (environment or {}).get("COMPOSE_PATH_SEPARATOR", ":")
+        return [(start / each).resolve() for each in named.split(separator)]
+    for directory in (start, *start.parents):
+        for name in _DEFAULT_FILES:
+            if (directory / name).is_file():
+                override = (directory / each for each in _OVERRIDES)
+                return [directory / name, *[each for each in override if each.is_file()][:1]]
+    raise InputError(Problem(f"no compose file in {start} or above", "name one with -f FILE"))
+
+
+def load(
+    files: Sequence[Path],
+    *,
+    environment: Mapping[str, str],
+    profiles: Sequence[str] = (),
+    time_scale: float = 1.0,
+    overrides: Mapping[str, str] | None = None,
+) -> Catalogue:
+    """The catalogue of `files`, the first of which says where relative paths start.
+
+    A variable is taken from `overrides`, else from `environment`, `.env`, the timers
+    of x-gameday divided by `time_scale`. Raises InputError with all problems.
+    """
+    paths = [file.resolve() for file in files]
+    directory = paths[0].parent
+    problems: list[Problem] = []
+    variables: Mapping[str, str] = ChainMap(
+        dict(overrides or {}),
+        dict(environment),
+        _dotenv(directory, environment, problems),
+        _timer_variables(paths, time_scale),
+    )
+    read = project.read(paths, directory, variables)
+    read.problems[:0] = problems
+    wanted = {*profiles, *filter(None, variables.get("COMPOSE_PROFILES", "").split(","))}
+    return _Assembly(read, paths, directory, variables, wanted).catalogue()
+
+
+def _dotenv(directory: Path, environment: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+    file = directory / ".env"
+    if not file.is_file():
+        return {}
+    try:
+        return envfile.read(file, environment)
+    except InputError as error:
+        problems += error.problems
+        return {}
+
+
+def _timer_variables(files: Sequence[Path], scale: float) -> dict[str, str]:
+    """The timers as interpolation variables. What is wrong with them is told when the file is checked."""
+    found = Map()
+    for file in files:
+        try:
+            for each in document.read(file):
+                found = merge(found, each)
+        except InputError:
+            return {}
+    keys, _ = extension.parse(SystemKeys, found.get(extension.KEY), [], Mark(files[0], 1, 1))
+    return {name: _plain(_timer(timer).scaled(scale)) for name, timer in keys.timers.items()}
+
+
+def _timer(keys: TimerKeys) -> Timer:
+    return Timer(keys.value, keys.floor)
+
+
+def _plain(value: float) -> str:
+    """Without an exponent and trailing zeros: 30, 0.5."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+class _Assembly:
+    """From a merged document to a catalogue, collecting problems on the way."""
+
+    def __init__(
+        self,
+        read: Project,
+        files: Sequence[Path],
+        directory: Path,
+        variables: Mapping[str, str],
+        profiles: set[str],
+    ) -> None:
+        self.read = read
+        self.files = files
+        self.directory = directory
+        self.variables = variables
+        self.profiles = profiles
+        self.start = Mark(files[0], 1, 1)
+        self.sources: dict[str, Map] = {}
+        self.inactive: dict[str, tuple[str, ...]] = {}
+        self.marks: dict[str, Mark] = {}
+
+    def catalogue(self) -> Catalogue:
+        self.choose()
+        keys = {name: self.service_keys(name) for name in self.sources}
+        system = self.keys(SystemKeys, self.read.document, [])
+        readers = {name: self.reader(name) for name in self.sources if not self.refused(name)}
+        services = {name: reader.service(keys[name]) for name, reader in readers.items()}
+        self.check_services(readers, services)
+        self.check_names(system, keys)
+        if self.read.problems:
+            raise InputError(_in_order(self.read.problems))
+        names = {name: self.names(name) for name in services}
+        return Catalogue(
+            files=tuple(self.files),
+            directory=self.directory,
+            name=self.name(),
+            services=services,
+            edges=edges.build(services, names, self.stated(readers, keys), keys),
+            timers={name: _timer(timer) for name, timer in system.timers.items()},
+            telemetry=self.telemetry(system),
+            preload=system.preload,
+            routes=system.routes,
+            entry=system.entry,
+            extension=self.read.document.get(extension.KEY) or {},
+            names=names,
+        )
+
+    def choose(self) -> None:
+        """Sorts the services into those that run and those whose profile is off."""
+        listed = self.read.document.get("services")
+        if not isinstance(listed, Map) or not listed:
+            if not self.read.problems:
+                self.complain(self.start, "no services", "add `services:`", "services")
+            return
+        for name, source, mark in entries(listed):
+            if not isinstance(source, Map):
+                continue
+            self.marks[name] = mark
+            profiles = tuple(map(str, source.get("profiles") or ()))
+            if profiles and "*" not in self.profiles and self.profiles.isdisjoint(profiles):
+                self.inactive[name] = profiles
+            else:
+                self.sources[name] = source
+
+    def complain(self, mark: Mark, message: str, mend: str, *path: str | int, value: Any = None) -> None:
+        self.read.problems.append(at(mark, message, mend, path, value))
+
+    def refused(self, name: str) -> bool:
+        """The schema already says what is wrong: its values have types that nobody expects."""
+        key = f"services.{name}"
+        return any(each.key == key or (each.key or "").startswith(f"{key}.") for each in self.read.problems)
+
+    def reader(self, name: str) -> Reader:
+        return Reader(self.read, self.variables, name, self.sources[name], self.marks[name])
+
+    def service_keys(self, name: str) -> ServiceKeys:
+        return self.keys(ServiceKeys, self.sources[name], ["services", name])
+
+    def keys(self, model: type[extension.Keys], source: Map, path: list[str | int]) -> extension.Keys:
+        mark = source.marks.get(extension.KEY, self.start)
+        found, problems = extension.parse(model, source.get(extension.KEY), [*path, extension.KEY], mark)
+        self.read.problems += problems
+        return found
+
+    def name(self) -> str:
+        written = self.read.document.get("name")
+        name = self.variables.get("COMPOSE_PROJECT_NAME") or written or self.directory.name
+        return re.sub(r"[^a-z0-9_-]", "", str(name).lower()).lstrip("_-") or "default"
+
+    def telemetry(self, system: SystemKeys) -> Telemetry:
+        keys = system.telemetry
+        slos = (self.directory / keys.slos).resolve() if keys.slos else None
+        return Telemetry(keys.prometheus, keys.alertmanager, keys.webhook, keys.rules, slos)
+
+    # What one service alone cannot know.
+
+    def check_services(self, readers: Mapping[str, Reader], services: Mapping[str, Service]) -> None:
+        for name, source in self.sources.items():
+            if name in readers and not source.keys() & {"image", "build", "provider"}:
+                self.complain(
+                    self.marks[name], f"{name!r} has neither image nor build", "add one of them", "services", name
+                )
+        for name, reader in readers.items():
+            for provider, _, required, mark in reader.dependencies():
+                if required and provider not in self.sources:
+                    path = ("services", name, "depends_on", provider)
+                    self.complain(mark, *self.missing(name, provider), *path, value=provider)
+            self.check_volumes(name, services[name], reader.source)
+        self.check_cycles(readers)
+        self.check_ports(services)
+
+    def missing(self, name: str, provider: str) -> tuple[str, str]:
+        """Message and mend for a service that is asked for and is not there."""
+        if profiles := self.inactive.get(provider):
+            message = f"{name!r} needs {provider!r}, whose profile {profiles[0]!r} is off"
+            return message, f"add --profile {profiles[0]}"
+        near = difflib.get_close_matches(provider, self.sources, n=1)
+        mend = f"did you mean {near[0]!r}?" if near else f"name one of {', '.join(sorted(self.sources))}"
+        return f"{name!r} needs {provider!r}, which is no service of the file", mend
+
+    def check_cycles(self, readers: Mapping[str, Reader]) -> None:
+        graph = {name: set(reader.depends_on()) for name, reader in readers.items()}
+        try:
+            graphlib.TopologicalSorter(graph).prepare()
+        except graphlib.CycleError as error:
+            circle = list(reversed(error.args[1]))
+            name, provider = circle[0], circle[1]
+            mark = readers[name].source["depends_on"].marks[provider]
+            message = f"services wait for each other: {' -> '.join(circle)}"
+            self.complain(mark, message, "remove one of these dependencies", "services", name, "depends_on", provider)
+
+    def check_ports(self, services: Mapping[str, Service]) -> None:
+        taken: list[tuple[str, int, str, str]] = []
+        for name, service in services.items():
+            for port in service.published:
+                if port.host is None or port.location is None:
+                    continue
+                for other, host, protocol, ip in taken:
+                    if (host, protocol) == (port.host, port.protocol) and _clash(ip, port.ip):
+                        mark = Mark(port.location.file, port.location.line, 1)
+                        message = f"{name!r} publishes port {port.host}, and so does {other!r}"
+                        self.complain(mark, message, "give one of them another port", "services", name, "ports")
+                        break
+                taken.append((name, port.host, port.protocol, port.ip))
+
+    def check_volumes(self, name: str, service: Service, source: Map) -> None:
+        declared = self.read.document.get("volumes")
+        for volume in service.volumes:
+            if volume.kind != "volume" or volume.source is None:
+                continue
+            if not isinstance(declared, Map) or volume.source not in declared:
+                message = f"{name!r} mounts volume {volume.source!r}, which is not declared"
+                mend = f"add `{volume.source}:` under the top-level volumes"
+                self.complain(source.marks["volumes"], message, mend, "services", name, "volumes", value=volume.source)
+
+    def check_names(self, system: SystemKeys, keys: Mapping[str, ServiceKeys]) -> None:
+        """Every service that x-gameday names must be one."""
+        top = self.read.document
+        named = {
+            ("entry",): system.entry,
+            ("telemetry", "prometheus"): system.telemetry.prometheus,
+            ("telemetry", "alertmanager"): system.telemetry.alertmanager,
+        }
+        for path, name in named.items():
+            self.check_name(top, (extension.KEY, *path), (), name)
+        for consumer, theirs in keys.items():
+            for key, providers in (("on-loss", theirs.on_loss), ("kind", theirs.kind)):
+                for provider in providers:
+                    inside = (extension.KEY, key, provider)
+                    self.check_name(self.sources[consumer], inside, ("services", consumer), provider)
+
+    def check_name(self, tree: Map, inside: tuple[str, ...], prefix: tuple[str, ...], name: str | None) -> None:
+        if name is None or name in self.sources:
+            return
+        _, mend = self.missing("", name)
+        mark = document.locate(tree, inside, self.start)
+        self.complain(mark, f"{name!r} is no service that runs", mend, *prefix, *inside, value=name)
+
+    # Names and edges.
+
+    def names(self, consumer: str) -> dict[str, str]:
+        """Host name -> service as `consumer` resolves it; a service's own name wins over any alias."""
+        aliases: dict[str, str] = {}
+        for name, source in self.sources.items():
+            for alias in _aliases(source):
+                aliases.setdefault(alias.lower(), name)
+        for provider, alias, _ in _links(self.sources[consumer]):
+            aliases[alias.lower()] = provider
+        own = {name.lower(): name for name in self.sources}
+        return {host: name for host, name in (aliases | own).items() if name in self.sources}
+
+    def stated(self, readers: Mapping[str, Reader], keys: Mapping[str, ServiceKeys]) -> Iterator[Stated]:
+        for name, reader in readers.items():
+            providers = [provider for provider, *_ in reader.dependencies()]
+            providers += [provider for provider, *_ in _links(reader.source)]
+            providers += [*keys[name].on_loss, *keys[name].kind]
+            for provider in dict.fromkeys(providers):
+                if provider in self.sources and provider != name:
+                    yield Stated(name, provider)
+
+
+def _aliases(source: Map) -> Iterator[str]:
+    """Other names under which Docker's DNS knows a service."""
+    networks = source.get("networks")
+    for network in networks.values() if isinstance(networks, Map) else ():
+        if isinstance(network, Map):
+            yield from map(str, network.get("aliases") or ())
+    yield from (str(source[key]) for key in ("container_name", "hostname") if source.get(key))
+
+
+def _links(source: Map) -> Iterator[tuple[str, str, Mark]]:
+    """`SERVICE[:ALIAS]`"""
+    listed = source.get("links")
+    for entry, mark in items(listed) if isinstance(listed, Seq) else ():
+        provider, _, alias = str(entry).partition(":")
+        yield provider, alias or provider, mark
+
+
+def _clash(one: str, other: str) -> bool:
+    return one == other or one in _ANY_ADDRESS or other in _ANY_ADDRESS
+
+
+def _in_order(problems: Sequence[Problem]) -> list[Problem]:
+    """By file and line, each once."""
+    unique = list({(each.file, each.line, each.key, each.message): each for each in problems}.values())
+    return sorted(unique, key=lambda each: (str(each.file), each.line or 0, each.column or 0))

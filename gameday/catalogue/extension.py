@@ -1,0 +1,96 @@
+"""`x-gameday`: what compose cannot say. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from gameday.catalogue.document import Mark, at, locate
+from gameday.catalogue.model import EdgeKind, OnLoss
+from gameday.errors import Problem
+
+KEY = "x-gameday"
+
+Route = Annotated[str, StringConstraints(pattern=r"^[A-Z]+ /\S*$")]
+Path = Annotated[str, StringConstraints(pattern=r"^/\S*$")]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
+
+
+class TimerKeys(_Strict):
+    """Seconds of production; never scaled below `floor`."""
+
+    value: Seconds
+    floor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
+class TelemetryKeys(_Strict):
+    prometheus: str | None = None
+    alertmanager: str | None = None
+    webhook: Annotated[str, StringConstraints(pattern=r"^[\w.-]+:\d{1,5}$")] | None = None
+    rules: str | None = None
+    slos: str | None = None
+
+
+class SystemKeys(_Strict):
+    """The keys at the top of the file."""
+
+    timers: dict[str, TimerKeys] = Field(default_factory=dict)
+    telemetry: TelemetryKeys = TelemetryKeys()
+    preload: tuple[str, ...] = ()
+    entry: str | None = None
+    routes: tuple[Route, ...] = ()
+
+
+class ServiceKeys(_Strict):
+    """The keys of one service."""
+
+    metrics: Path | None = None
+    command: tuple[str, ...] | None = None
+    on_loss: dict[str, OnLoss] = Field(default_factory=dict, alias="on-loss")
+    kind: dict[str, EdgeKind] = Field(default_factory=dict)
+    publishes: tuple[str, ...] = ()
+    consumes: tuple[str, ...] = ()
+
+
+Keys = TypeVar("Keys", SystemKeys, ServiceKeys)
+
+
+def parse(model: type[Keys], value: Any, path: list[str | int], mark: Mark) -> tuple[Keys, list[Problem]]:
+    """The keys under `value`, which stands at `path` and `mark`; the defaults where there are problems."""
+    if value is None:
+        return model(), []
+    try:
+        return model.model_validate(value), []
+    except ValidationError as error:
+        return model(), [_problem(model, each, value, path, mark) for each in error.errors()]
+
+
+def _problem(model: type[BaseModel], error: Any, value: Any, path: list[str | int], mark: Mark) -> Problem:
+    inside = list(error["loc"])
+    place = locate(value, inside, mark)
+    if error["type"] == "extra_forbidden":
+        known = sorted(field.alias or name for name, field in _model_at(model, inside[:-1]).model_fields.items())
+        near = difflib.get_close_matches(str(inside[-1]), known, n=1)
+        mend = f"did you mean {near[0]!r}?" if near else f"remove it; known are {', '.join(known)}"
+        return at(place, f"unknown key {str(inside[-1])!r}", mend, [*path, *inside])
+    given = error["input"] if isinstance(error["input"], str | int | float) else None
+    return at(place, error["msg"], _mend(error), [*path, *inside], given)
+
+
+def _model_at(model: type[BaseModel], inside: list[str | int]) -> type[BaseModel]:
+    if inside[:1] == ["timers"]:
+        return TimerKeys
+    return TelemetryKeys if inside[:1] == ["telemetry"] else model
+
+
+def _mend(error: Any) -> str:
+    context = error.get("ctx") or {}
+    if "expected" in context:
+        return f"write one of {context['expected']}"
+    return f"match {context['pattern']}" if "pattern" in context else "correct the value"
