@@ -39,9 +39,14 @@ _SEVERITY = (
 )
 
 
+def severity(verdict: Verdict) -> int:
+    """0 is the mildest."""
+    return _SEVERITY.index(verdict)
+
+
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """The most severe of `verdicts`. Nothing judged is inconclusive, never green."""
-    return max(verdicts, key=_SEVERITY.index, default=Verdict.INCONCLUSIVE)
+    return max(verdicts, key=severity, default=Verdict.INCONCLUSIVE)
 
 
 class Finding(BaseModel):

@@ -13,6 +13,7 @@ from typing import Any
 from gameday.report.timeline import BREAKER_STATES, AlertLane, Answer, Span, Timeline, thinned
 
 _GAP = 52
+_LANE = 46
 _TOP = 34
 _BOTTOM = 46
 _COLOURS = {Answer.SAME: "--same", Answer.OTHER: "--other", Answer.FAILED: "--failed"}
@@ -151,38 +152,36 @@ def _breaker(timeline: Timeline) -> _Row:
 
 
 def _alerts(lanes: Sequence[AlertLane]) -> _Row:
+    """A lane an alert, its name above its bar: a name is too long for the margin."""
+    if not lanes:
+        return _Row("Alerts", _LANE, [], {"range": [0, 1], "tickvals": []}, "none was pending or firing")
     traces: list[dict[str, Any]] = []
     for state, colour in _LANE_COLOURS.items():
-        spans = [(lane.name, span) for lane in lanes for span in lane.spans if span.name == state]
-        traces.append(_bars(state, colour, spans))
+        traces.append(_bars(state, colour, [(n, span) for n, lane in enumerate(lanes) for span in lane.spans]))
     for status, symbol in (("firing", "triangle-up"), ("resolved", "triangle-down")):
-        marks = [(lane.name, at) for lane in lanes for at, told in lane.notified if told == status]
+        marks = [(n, at) for n, lane in enumerate(lanes) for at, told in lane.notified if told == status]
         traces.append(_marks(f"notified: {status}", symbol, marks))
-    axis = {
-        "type": "category",
-        "categoryarray": [lane.name for lane in reversed(lanes)],
-        "range": [-0.6, len(lanes) - 0.4],
-    }
-    note = "" if lanes else "none was pending or firing"
-    traces = [trace for trace in traces if trace["y"]]
-    return _Row("Alerts", max(44, 34 * len(lanes)), traces, axis if lanes else {"range": [0, 1], "tickvals": []}, note)
+    traces.append(_names(lanes))
+    axis = {"range": [len(lanes) - 0.5, -0.75], "tickvals": [], "showgrid": False}
+    return _Row("Alerts", _LANE * len(lanes), [trace for trace in traces if trace["y"]], axis)
 
 
-def _bars(state: str, colour: str, spans: Sequence[tuple[str, Span]]) -> dict[str, Any]:
+def _bars(state: str, colour: str, spans: Sequence[tuple[int, Span]]) -> dict[str, Any]:
+    chosen = [(lane, span) for lane, span in spans if span.name == state]
     return {
         "type": "bar",
         "orientation": "h",
         "name": state,
-        "y": [name for name, _ in spans],
-        "base": [round(span.start, 3) for _, span in spans],
-        "x": [round(max((span.end or span.start) - span.start, 0.2), 3) for _, span in spans],
-        "width": 0.5,
+        "y": [lane for lane, _ in chosen],
+        "base": [round(span.start, 3) for _, span in chosen],
+        "x": [round(max((span.end or span.start) - span.start, 0.2), 3) for _, span in chosen],
+        "width": 0.36,
         "marker": {"color": colour, "line": {"width": 0}},
-        "hovertemplate": f"%{{y}} {state} from %{{base:.1f}} s<extra></extra>",
+        "hovertemplate": f"{state} from %{{base:.1f}} s<extra></extra>",
     }
 
 
-def _marks(name: str, symbol: str, marks: Sequence[tuple[str, float]]) -> dict[str, Any]:
+def _marks(name: str, symbol: str, marks: Sequence[tuple[int, float]]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -191,6 +190,21 @@ def _marks(name: str, symbol: str, marks: Sequence[tuple[str, float]]) -> dict[s
         "x": [round(at, 3) for _, at in marks],
         "marker": {"color": "--text", "size": 11, "symbol": symbol, "line": {"color": "--surface", "width": 1.5}},
         "hovertemplate": f"{name} at %{{x:.1f}} s<extra></extra>",
+    }
+
+
+def _names(lanes: Sequence[AlertLane]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": [0] * len(lanes),
+        "y": [lane - 0.42 for lane in range(len(lanes))],
+        "text": [f" {lane.name}" for lane in lanes],
+        "textposition": "middle right",
+        "textfont": {"color": "--text", "size": 12},
+        "cliponaxis": False,
+        "hoverinfo": "skip",
+        "showlegend": False,
     }
 
 

@@ -43,7 +43,7 @@ def render(verdicts: Verdicts, histories: Mapping[str, History]) -> str:
             verdicts=verdicts,
             headline=words.HEADLINES[verdicts.verdict],
             summary=words.summary(verdicts),
-            open_findings=list(words.open_findings(verdicts)),
+            open_findings=words.open_findings(verdicts),
             sections=sections,
             substitutions=_substitutions(sections, histories.values()),
             plotly=Markup(_in_script(get_plotlyjs())) if any(section.figure for section in sections) else None,  # noqa: S704
@@ -60,11 +60,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "evidence": words.evidence,
-        "interval": words.interval,
         "anchor": _anchor,
         "clock": _clock,
+        "date": _date,
         "fact": _fact,
+        "interval": words.interval,
     }
     environment.globals["symbols"] = words.SYMBOLS
     return environment
@@ -103,6 +103,14 @@ def _anchor(result: Result) -> str:
 
 def _in_script(source: str) -> str:
     return source.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _date(started: str) -> str:
+    """`2026-11-25 03:00:00 UTC`; what is no ISO 8601 stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(started).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return started
 
 
 def _clock(wall: float | None) -> str:

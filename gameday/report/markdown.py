@@ -21,7 +21,7 @@ def _lines(verdicts: Verdicts) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for result in verdicts.results:
         yield _row(result)
-    found = list(words.open_findings(verdicts))
+    found = words.open_findings(verdicts)
     if found:
         yield from (
             "",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
-from gameday.verdict import Finding, Result, Verdict, Verdicts
+from gameday.verdict import Finding, Result, Verdict, Verdicts, severity
 
 HEADLINES = {
     Verdict.CONFIRMED: "Everything happened as expected",
@@ -30,28 +29,35 @@ SYMBOLS = {
 }
 
 
+PLAIN = {verdict: str(verdict).replace("-", " ") for verdict in Verdict}
+
+
 def summary(verdicts: Verdicts) -> str:
-    """`3 of 5 results are confirmed, 1 is refuted, 1 is inconclusive.`"""
+    """`3 of 5 results are confirmed; 1 refuted, 1 inconclusive.`"""
     counts = Counter(result.verdict for result in verdicts.results)
     total = sum(counts.values())
     if not total:
         return "Nothing was judged, which is never taken for good."
-    confirmed = counts.pop(Verdict.CONFIRMED, 0)
-    parts = [f"{confirmed} of {total} {'result is' if total == 1 else 'results are'} confirmed"]
-    parts += [f"{count} {'is' if count == 1 else 'are'} {verdict}" for verdict, count in counts.items()]
-    return ", ".join(parts) + "."
+    confirmed = (
+        f"{counts.pop(Verdict.CONFIRMED, 0)} of {total} {'result is' if total == 1 else 'results are'} confirmed"
+    )
+    others = ", ".join(f"{count} {PLAIN[verdict]}" for verdict, count in counts.items())
+    return f"{confirmed}; {others}." if others else f"{confirmed}."
 
 
 def sentence(result: Result) -> str:
     return f"{str(result.verdict).capitalize()}: {SENTENCES[result.verdict]}."
 
 
-def open_findings(verdicts: Verdicts) -> Iterator[tuple[Result, Finding]]:
-    """What was not confirmed, in the order of the results."""
-    for result in verdicts.results:
-        for finding in result.findings:
-            if finding.verdict is not Verdict.CONFIRMED:
-                yield result, finding
+def open_findings(verdicts: Verdicts) -> list[tuple[Result, Finding]]:
+    """What was not confirmed, the worst first, else in the order of the results."""
+    found = [
+        (result, finding)
+        for result in verdicts.results
+        for finding in result.findings
+        if finding.verdict is not Verdict.CONFIRMED
+    ]
+    return sorted(found, key=lambda pair: severity(pair[1].verdict), reverse=True)
 
 
 def evidence(finding: Finding) -> str:

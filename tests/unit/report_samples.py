@@ -203,6 +203,7 @@ def all_verdicts() -> tuple[Verdicts, dict[str, History]]:
             "Prometheus stops; the run must not be green",
             finding(
                 Verdict.INCONCLUSIVE,
+                expected="opens <= 5s, closes <= 35s",
                 check="breaker",
                 subject=EDGE,
                 observed="no samples",
