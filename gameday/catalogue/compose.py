@@ -33,7 +33,7 @@ _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - read, not bound
 def find(start: Path, environment: Mapping[str, str] | None = None) -> list[Path]:
     """The files that Docker would take: COMPOSE_FILE, else a default name here or above, and its override.
 
-    Raises InputError where there is none.
+    Empty where there is none.
     """
     start = start.resolve()
     if named := ChainMap(dict(environment or {}), _dotenv(start, environment or {}, [])).get("COMPOSE_FILE"):
@@ -44,7 +44,7 @@ def find(start: Path, environment: Mapping[str, str] | None = None) -> list[Path
             if (directory / name).is_file():
                 override = (directory / each for each in _OVERRIDES)
                 return [directory / name, *[each for each in override if each.is_file()][:1]]
-    raise InputError(Problem(f"no compose file in {start} or above", "name one with -f FILE"))
+    return []
 
 
 def load(
@@ -60,6 +60,8 @@ def load(
     A variable is taken from `overrides`, else from `environment`, `.env`, the timers
     of x-gameday divided by `time_scale`. Raises InputError with all problems.
     """
+    if not files:
+        raise InputError(Problem(f"no compose file in {Path.cwd()} or above", "name one with -f FILE"))
     paths = [file.resolve() for file in files]
     directory = paths[0].parent
     problems: list[Problem] = []
