@@ -47,6 +47,13 @@ class SystemKeys(_Strict):
     routes: tuple[Route, ...] = ()
 
 
+class StatesKeys(_Strict):
+    """Where an instance of the service is put into a provider state, and what it needs to allow that."""
+
+    path: Path
+    environment: dict[str, str] = Field(default_factory=dict)
+
+
 class ServiceKeys(_Strict):
     """The keys of one service."""
 
@@ -56,6 +63,7 @@ class ServiceKeys(_Strict):
     kind: dict[str, EdgeKind] = Field(default_factory=dict)
     publishes: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
+    provider_states: StatesKeys | None = Field(default=None, alias="provider-states")
 
 
 Keys = TypeVar("Keys", SystemKeys, ServiceKeys)
@@ -86,6 +94,8 @@ def _problem(model: type[BaseModel], error: Any, value: Any, path: list[str | in
 def _model_at(model: type[BaseModel], inside: list[str | int]) -> type[BaseModel]:
     if inside[:1] == ["timers"]:
         return TimerKeys
+    if inside[:1] == ["provider-states"]:
+        return StatesKeys
     return TelemetryKeys if inside[:1] == ["telemetry"] else model
 
 

@@ -98,6 +98,17 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class ProviderStates:
+    """How a contract's verification puts an instance of a service into a state: by a POST to `path`.
+
+    The path is there only where `environment` is added to the service's own.
+    """
+
+    path: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Service:
     """`environment` is complete: env_file, `.env` and defaults are resolved."""
 
@@ -118,6 +129,7 @@ class Service:
     stop_grace: float = 10.0
     process_command: tuple[str, ...] | None = None
     metrics_path: str | None = None
+    provider_states: ProviderStates | None = None
 
     @property
     def ports(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from gameday.catalogue import envfile
 from gameday.catalogue.document import Map, Mark, Seq, at, entries, items, text_of
 from gameday.catalogue.extension import ServiceKeys
-from gameday.catalogue.model import HealthCheck, Location, Published, Service, Volume
+from gameday.catalogue.model import HealthCheck, Location, ProviderStates, Published, Service, Volume
 from gameday.catalogue.project import Project
 from gameday.durations import seconds
 from gameday.errors import InputError
@@ -55,6 +55,7 @@ class Reader:
             stop_grace=self.duration(self.source, "stop_grace_period", 10.0),
             process_command=keys.command,
             metrics_path=keys.metrics,
+            provider_states=_states(keys),
         )
 
     def complain(self, mark: Mark, message: str, mend: str, *path: str | int, value: Any = None) -> None:
@@ -206,6 +207,11 @@ class Reader:
         with self.complaining(source.marks[key], "write a whole number", *path, key, value=value):
             return int(value)
         return default
+
+
+def _states(keys: ServiceKeys) -> ProviderStates | None:
+    states = keys.provider_states
+    return ProviderStates(states.path, states.environment) if states else None
 
 
 def ports(text: str) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from system.kit import app
+from system.kit import app, telemetry
 from system.kit.client import UnavailableError
 from system.kit.problem import ProblemError
 from system.kit.settings import Settings as KitSettings
@@ -66,6 +66,8 @@ class Answer(BaseModel):
 
 
 def create(settings: Settings) -> FastAPI:
+    # Before the model is loaded: what is said of it is a log line like any other.
+    telemetry.setup(SERVICE, settings.log_level)
     store = Store("recommendation-svc->cache", settings.cache_url)
     features = Features(store)
     serving = Serving(settings.model_dir)
