@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -59,21 +61,30 @@ def run(app: ASGIApp, settings: Settings, *, websockets: bool = False) -> None:
     """Serves until SIGTERM or SIGINT, then lets open requests end for `drain_seconds`."""
     import uvicorn
 
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio" if websockets else "none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=settings.drain_seconds,
-        timeout_keep_alive=75,
-    )
-    telemetry.flush()
+    # uvicorn sends itself the signal again when it has drained: that is a clean end, not a death by signal.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    try:
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio" if websockets else "none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=settings.drain_seconds,
+            timeout_keep_alive=75,
+        )
+    finally:
+        telemetry.flush()
+
+
+def _end(_number: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 class Observe:

@@ -16,11 +16,23 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from system.kit import deadline, telemetry
 
 Row: TypeAlias = dict[str, Any]
-Connection: TypeAlias = psycopg.AsyncConnection[DictRow]
-Pool: TypeAlias = AsyncConnectionPool[Connection]
 
 STATEMENT_SECONDS = 1.5
 START_SECONDS = 30.0
+
+
+class Connection(psycopg.AsyncConnection[DictRow]):
+    """Closes itself when a statement is given up.
+
+    psycopg would ask the server to cancel it and wait ten seconds for one that
+    does not answer. A server that does is rid of the statement by its own limit.
+    """
+
+    async def cancel_safe(self, *, timeout: float = 0.0) -> None:  # noqa: ARG002
+        self.pgconn.finish()
+
+
+Pool: TypeAlias = AsyncConnectionPool[Connection]
 
 
 class DatabaseDownError(Exception):
@@ -36,7 +48,7 @@ async def pool(url: str, size: int = 10) -> AsyncIterator[Pool]:
     """
     made: Pool = AsyncConnectionPool(
         url,
-        connection_class=psycopg.AsyncConnection[DictRow],
+        connection_class=Connection,
         min_size=1,
         max_size=size,
         open=False,

@@ -17,14 +17,17 @@ def _storable(value: str) -> str:
     return value
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+STORABLE = AfterValidator(_storable)
+
 Email = Annotated[
-    Text,
+    str,
     StringConstraints(strip_whitespace=True, to_lower=True, max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+    STORABLE,
 ]
-Password = Annotated[Text, StringConstraints(min_length=8, max_length=256)]
-Name = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Interests = Annotated[list[Annotated[Text, StringConstraints(min_length=1, max_length=50)]], Field(max_length=50)]
+Password = Annotated[str, StringConstraints(min_length=8, max_length=256)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), STORABLE]
+Interest = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50), STORABLE]
+Interests = Annotated[list[Interest], Field(max_length=50)]
 
 
 class Input(BaseModel):
