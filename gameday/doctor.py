@@ -15,7 +15,7 @@ from pathlib import Path
 from gameday.catalogue import Catalogue, Service
 from gameday.control import Control
 from gameday.errors import InputError
-from gameday.runtime import images, ports, procfs
+from gameday.runtime import ports, procfs
 from gameday.runtime.images import LocalServer, registry
 
 # Below this the reference system, which takes about 0.7 GiB, leaves nothing for the load.
@@ -56,7 +56,7 @@ def _catalogue_servers(services: Mapping[str, Service]) -> Iterator[Item]:
     for image, users in needs.items():
         names = ", ".join(service.name for service in users)
         server = registry.find(image)
-        problem = images.problem(users[0])
+        problem = registry.problem(users[0])
         if server and not problem:
             yield _there(image, names, server)
         else:

@@ -42,7 +42,7 @@ def run(
 
 
 def _catalogue(files: list[Path]) -> Catalogue | None:
-    found = files or compose.find(Path.cwd())
+    found = files or compose.find(Path.cwd(), os.environ)
     return compose.load(found, environment=os.environ) if found else None
 
 
