@@ -1,0 +1,139 @@
+"""Gathers what happens during a run into its history. Judges nothing.
+
+Sources: the load child, Prometheus, Alertmanager's notifications and the leases of
+the supervisor. One thread, one writer; `poll` is called again and again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from gameday.bench import Bench
+from gameday.checks.view import View
+from gameday.errors import GamedayError
+from gameday.journal import History, Journal, Record
+from gameday.tools.alertmanager import Notifications
+from gameday.tools.locust import LoadChild
+from gameday.tools.prometheus import Sample
+
+METRICS = ("circuit_breaker_state", "circuit_breaker_transitions_total", "fallback_total")
+_SELECTOR = f'{{__name__=~"{"|".join((*METRICS, "up", "ALERTS"))}"}}'
+_QUERY_EVERY = 0.5
+_LEASES_EVERY = 0.2
+# How far each query reaches back beyond the one before: a scrape is stored when it ended.
+_OVERLAP = 3.0
+_ERRORS_KEPT = 20
+
+
+class Collector:
+    def __init__(self, journal: Journal, bench: Bench, run: str, load: LoadChild) -> None:
+        self._journal = journal
+        self._bench = bench
+        self._run = run
+        self._load = load
+        self._notifications = Notifications(bench.state.alerts)
+        self._records: list[Record] = []
+        self._began = time.time()
+        self._seen: set[tuple[str, frozenset[tuple[str, str]], float]] = set()
+        self._leases: dict[str, str] = {}
+        self._queried = self._began
+        self._due = {"query": 0.0, "leases": 0.0}
+        self._errors: dict[tuple[str, str], int] = {}
+
+    @property
+    def view(self) -> View:
+        """What is known so far."""
+        return View(History(tuple(self._records)))
+
+    def write(self, kind: str, *, sync: bool = False, **data: Any) -> None:
+        self._records.append(self._journal.append(kind, sync=sync, **data))
+
+    def error(self, where: str, message: str) -> None:
+        """Once for each message: a server that is gone is one finding, not one a second."""
+        if (where, message) not in self._errors and len(self._errors) < _ERRORS_KEPT:
+            self._errors[where, message] = 1
+            self.write("error", where=where, message=message)
+
+    def poll(self) -> None:
+        self._requests()
+        self._alerts()
+        if self._is_due("leases", _LEASES_EVERY):
+            self.leases()
+        if self._is_due("query", _QUERY_EVERY):
+            self.query()
+
+    def finish(self) -> None:
+        """Everything that is under way at the end of the run."""
+        self._requests()
+        self._alerts()
+        self.query()
+        self.leases()
+
+    def leases(self) -> None:
+        """Each lease again after each change."""
+        for lease in self._bench.control.call("leases", run=self._run):
+            text = json.dumps(lease, sort_keys=True)
+            if self._leases.get(lease["id"]) != text:
+                self._leases[lease["id"]] = text
+                self.write("lease", sync=True, phase=_phase(lease), lease=lease)
+
+    def query(self) -> None:
+        """What Prometheus stored since the last time it answered."""
+        if self._bench.prometheus is None:
+            return
+        now = time.time()
+        try:
+            samples = self._bench.prometheus.raw(_SELECTOR, now - self._queried + _OVERLAP)
+        except GamedayError as error:
+            self.error("prometheus", str(error))
+            return
+        self._queried = now
+        for sample in samples:
+            key = (sample.metric, frozenset(sample.labels.items()), sample.wall)
+            if sample.wall >= self._began and key not in self._seen:
+                self._seen.add(key)
+                self._sample(sample)
+
+    def _sample(self, sample: Sample) -> None:
+        labels = dict(sample.labels)
+        if sample.metric == "up":
+            self.write(
+                "scrape", job=labels.get("job"), instance=labels.get("instance"), wall=sample.wall, up=sample.value
+            )
+        elif sample.metric == "ALERTS":
+            name, state = labels.pop("alertname", ""), labels.pop("alertstate", "")
+            self.write("alert_state", name=name, labels=labels, state=state, wall=sample.wall)
+        else:
+            value = sample.value if math.isfinite(sample.value) else str(sample.value)
+            self.write("sample", metric=sample.metric, labels=labels, wall=sample.wall, value=value)
+
+    def _requests(self) -> None:
+        for event in self._load.events():
+            kind = event.pop("kind")
+            # What was under way when this run began belongs to the one before.
+            if kind != "request" or event["intended_wall"] >= self._began:
+                self.write(kind, **event)
+
+    def _alerts(self) -> None:
+        for notification in self._notifications.fresh():
+            self.write("alert", **notification)
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = time.monotonic()
+        if now < self._due[what]:
+            return False
+        self._due[what] = now + every
+        return True
+
+
+def _phase(lease: Mapping[str, Any]) -> str:
+    """intent | in-force | exercised | undone"""
+    if lease["state"] == "intended":
+        return "intent"
+    if lease["state"] == "in-force":
+        return "exercised" if lease["exercised"]["holds"] else "in-force"
+    return "undone"

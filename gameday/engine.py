@@ -1,0 +1,268 @@
+"""Runs an experiment: control, fault and recovery windows under load. Records; judges nothing.
+
+A window ends as soon as every expected observer has spoken, or when what it may
+take has passed. Whatever happens, the faults of the run are undone before it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gameday import __version__
+from gameday.bench import Bench, wait
+from gameday.checks import SPOKEN
+from gameday.collector import Collector
+from gameday.errors import GamedayError
+from gameday.expectations import Alert, Breaker, Users
+from gameday.experiment import Experiment
+from gameday.journal import Journal
+from gameday.judge import JOURNAL, judge, read
+from gameday.load import Load
+from gameday.progress import Progress
+from gameday.tools.chaos import ChaosChild
+from gameday.tools.locust import Crowd, LoadChild, Plan
+from gameday.verdict import Result
+
+# Real seconds.
+QUIET_LIMIT = 60.0
+INJECT_LIMIT = 30.0
+UNDO_LIMIT = 120.0
+# From the moment something may happen last to the moment we have read of it.
+READING = 2.0
+_SECRET = ("PASSWORD", "SECRET", "TOKEN", "KEY", "CREDENTIAL")
+
+
+class Engine:
+    """Runs experiments one after another on one system; their load goes on between them."""
+
+    def __init__(self, bench: Bench, experiments: Sequence[Experiment], progress: Progress) -> None:
+        self._bench = bench
+        self._experiments = experiments
+        self._progress = progress
+        self._load: tuple[str, LoadChild] | None = None
+
+    def run(self, experiment: Experiment, directory: Path) -> Result:
+        """The judged run. Raises GamedayError where it could not begin, KeyboardInterrupt after the undo."""
+        bench, run = self._bench, directory.name
+        alerts = [alert.name for alert in experiment.extension.expect.alerts]
+        bench.require_wired()
+        bench.require_whole()
+        self._progress.step(f"{experiment.name}: waiting for alerts to be silent")
+        bench.require_quiet(alerts, QUIET_LIMIT)
+        directory.mkdir(parents=True)
+        shutil.copy(experiment.source.path, directory / "experiment.yaml")
+        (directory / "catalogue.json").write_text(json.dumps(_redacted(asdict(bench.catalogue)), default=str, indent=1))
+        journal = Journal(directory / JOURNAL)
+        try:
+            collector = Collector(journal, bench, run, self._loaded(experiment, directory))
+            collector.write("run", sync=True, **self._describe(experiment, run))
+            with _recorded(collector):
+                _Windows(bench, experiment, directory, collector, self._progress).run()
+        finally:
+            journal.close()
+        return judge(read(directory), directory)
+
+    def close(self) -> None:
+        if self._load:
+            self._load[1].stop(timeout=2.0)
+            self._load = None
+
+    def _loaded(self, experiment: Experiment, directory: Path) -> LoadChild:
+        if self._load and self._load[0] == experiment.load.name and self._load[1].alive:
+            return self._load[1]
+        self.close()
+        peers = [each for each in self._experiments if each.load.name == experiment.load.name]
+        child = LoadChild(plan(experiment.load, self._bench, peers), directory / "load.log")
+        self._load = (experiment.load.name, child)
+        return child
+
+    def _describe(self, experiment: Experiment, run: str) -> dict[str, Any]:
+        bench = self._bench
+        alerts = [alert.name for alert in experiment.extension.expect.alerts]
+        return {
+            "id": run,
+            "suite": "experiments",
+            "experiment": experiment.name,
+            "title": experiment.title,
+            "file": str(experiment.source.path),
+            "lines": dict(experiment.lines),
+            "gameday": __version__,
+            "time_scale": bench.scale.factor,
+            "scrape_interval": bench.prometheus.scrape_interval() if bench.prometheus else None,
+            "expect": experiment.expect,
+            "catalogue_files": [str(file) for file in bench.catalogue.files],
+            "substitutions": bench.status.get("substitutions", {}),
+            "slack": bench.slack(alerts),
+        }
+
+
+class _Windows:
+    """The three windows of one run."""
+
+    def __init__(
+        self, bench: Bench, experiment: Experiment, directory: Path, collector: Collector, progress: Progress
+    ) -> None:
+        self._bench = bench
+        self._experiment = experiment
+        self._directory = directory
+        self._collector = collector
+        self._progress = progress
+        expect = experiment.extension.expect
+        self._expected = [(kind, each) for kind in SPOKEN for each in getattr(expect, kind)]
+        rates = [arrivals.rate for arrivals in experiment.load.profile.users]
+        self._slowest = min(rates)
+
+    def run(self) -> None:
+        try:
+            self._control()
+            if self._fault():
+                self._recovery()
+        finally:
+            self._undo()
+            self._collector.finish()
+
+    def _control(self) -> None:
+        self._window("control", "start")
+        # Each series must have been seen at rest, so a window shorter than some scrapes proves nothing.
+        least = time.monotonic() + 3 * (self._collector.view.run["scrape_interval"] or 0.0)
+        self._until("control", self._enough(), least)
+        self._window("control", "end")
+
+    def _fault(self) -> bool:
+        """Whether the fault was in force at all."""
+        self._window("fault", "start")
+        chaos = self._toolkit()
+        try:
+            self._progress.step(f"{self._experiment.name}: injecting")
+            self._wait(lambda: self._collector.view.in_force is not None or not chaos.alive, INJECT_LIMIT)
+            limit = max(self._enough(), *(self._allowed(each, "fault") for _, each in self._expected))
+            if self._collector.view.in_force is not None:
+                self._until("fault", limit, alive=lambda: chaos.alive)
+            self._window("fault", "end")
+            (self._directory / "release").touch()
+            self._progress.step(f"{self._experiment.name}: undoing")
+            self._wait(lambda: not chaos.alive, UNDO_LIMIT)
+            self._collector.leases()
+            self._collector.write("toolkit", **chaos.record())
+        finally:
+            chaos.kill()
+        return self._collector.view.in_force is not None
+
+    def _toolkit(self) -> ChaosChild:
+        environment = {
+            **self._bench.environment(),
+            "GAMEDAY_STATE": str(self._bench.state.directory),
+            "GAMEDAY_RUN": self._directory.name,
+            "GAMEDAY_RUN_DIR": str(self._directory),
+        }
+        path = self._experiment.source.path
+        return ChaosChild(path, self._directory / "chaos.json", self._directory / "chaos.log", environment)
+
+    def _recovery(self) -> None:
+        self._window("recovery", "start")
+        limit = max((self._allowed(each, "recovery") for _, each in self._expected), default=0.0)
+        self._until("recovery", limit)
+        self._window("recovery", "end")
+
+    def _undo(self) -> None:
+        """Nothing to do after a run that went well; all there is to do after one that did not."""
+        with _uninterrupted():
+            self._bench.undo(self._directory.name)
+
+    def _window(self, name: str, edge: str) -> None:
+        self._collector.write("window", sync=True, window=name, edge=edge, wall=time.time())
+
+    def _until(self, window: str, limit: float, least: float = 0.0, alive: Any = lambda: True) -> None:
+        self._progress.step(f"{self._experiment.name}: {window} window, at most {limit:.0f}s")
+        self._wait(lambda: not alive() or (time.monotonic() >= least and self._all_spoke(window)), limit)
+
+    def _all_spoke(self, window: str) -> bool:
+        view = self._collector.view
+        return all(SPOKEN[kind](view, each, window) for kind, each in self._expected)
+
+    def _wait(self, condition: Any, limit: float) -> bool:
+        def polled() -> bool:
+            self._collector.poll()
+            return bool(condition())
+
+        return wait(polled, limit)
+
+    def _enough(self) -> float:
+        """Seconds in which the load makes the declared number of requests even if each takes its timeout."""
+        most = max((users.bad.of for users in self._experiment.extension.expect.users), default=0)
+        return most / self._slowest + self._experiment.load.profile.timeout + READING + 3 * self._interval
+
+    @property
+    def _interval(self) -> float:
+        return float(self._collector.view.run["scrape_interval"] or 0.0)
+
+    def _allowed(self, expectation: Any, window: str) -> float:
+        """Real seconds that the expectation may take in this window, and we to read of it."""
+        slack = self._collector.view.slack
+        match expectation, window:
+            case Users(recovers=bound), "recovery" if bound:
+                return self._real(bound.limit, slack("users"))
+            case Breaker(opens=bound), "fault":
+                return self._real(bound.limit, slack("breaker"))
+            case Breaker(closes=bound), "recovery":
+                return self._real(bound.limit, slack("breaker"))
+            case Alert(fires=bound), "fault" if bound:
+                return self._real(bound.limit, slack("alerts"))
+            case Alert(resolves=bound), "recovery" if bound:
+                return self._real(bound.limit, slack("alerts"))
+        return READING
+
+    def _real(self, limit: float, slack: float) -> float:
+        return self._bench.scale.real(limit, slack) + READING
+
+
+def plan(load: Load, bench: Bench, experiments: Sequence[Experiment]) -> Plan:
+    """The load of a profile, recording every JSON value that one of `experiments` asks for."""
+    paths: dict[str, list[str]] = {}
+    for experiment in experiments:
+        for users in experiment.extension.expect.users:
+            paths.setdefault(users.route, []).extend(users.content)
+    crowds = [Crowd(str(load.users / each.file), each.cls, each.rate) for each in load.profile.users]
+    asked = {route: sorted(set(found)) for route, found in paths.items()}
+    return Plan(bench.url(load.target(bench.catalogue)), crowds, asked, load.profile.timeout)
+
+
+@contextmanager
+def _recorded(collector: Collector) -> Iterator[None]:
+    """An error of our own becomes part of the history, and so inconclusive; the end is always written."""
+    try:
+        yield
+    except GamedayError as error:
+        collector.error("engine", str(error))
+    except BaseException as error:
+        collector.error("engine", f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        collector.write("end", sync=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not stop the undo that the first one asked for."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _redacted(value: Any, key: str = "") -> Any:
+    """Secrets of the environment do not belong into the files of a run."""
+    if isinstance(value, Mapping):
+        return {name: _redacted(each, str(name)) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(each) for each in value]
+    return "***" if isinstance(value, str) and any(word in key.upper() for word in _SECRET) else value
