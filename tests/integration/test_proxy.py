@@ -213,7 +213,7 @@ async def test_two_thousand_connections_at_once(proxy: ProxyHost) -> None:
 
 
 async def _holds_few_descriptors(proxy: ProxyHost) -> bool:
-    return len(os.listdir(f"/proc/{proxy.pid}/fd")) < 50
+    return len(list(Path(f"/proc/{proxy.pid}/fd").iterdir())) < 50
 
 
 async def test_toxicity_is_the_share_of_connections_that_are_hit(proxy: ProxyHost) -> None:
@@ -288,7 +288,7 @@ async def test_jitter_spreads_the_latency(proxy: ProxyHost) -> None:
         streams[1].close()
     assert min(times) >= 0.009
     assert min(times) < 0.045
-    assert 0.075 < max(times)
+    assert max(times) > 0.075
 
 
 async def test_timeout_closes_a_connection_after_its_time(proxy: ProxyHost) -> None:
@@ -405,7 +405,7 @@ async def test_a_dead_provider_is_counted_as_refused_and_seen_as_a_reset(proxy: 
         unused.bind(("127.0.0.1", 0))
         wire = await proxy.open(EDGE, Endpoint("127.0.0.1", unused.getsockname()[1]))
         with pytest.raises(ConnectionResetError):
-            reader, writer = await dial(wire.listen)
+            reader, _ = await dial(wire.listen)
             async with asyncio.timeout(5):
                 await reader.read()
     counters = await wire.counters()
