@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Gameday, Ran
+from program import ROOT, Gameday, Ran
 
 
 def spoil(path: Path, old: str, new: str) -> int:

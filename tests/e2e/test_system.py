@@ -11,7 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from conftest import ROOT, TIME_SCALE, Gameday, until
+from program import ROOT, TIME_SCALE, Gameday, until
 
 # The requirement of DESIGN is 10 s on an idle machine; a shared one gets more.
 UP_SECONDS = float(os.environ.get("GAMEDAY_E2E_UP_SECONDS", "30"))

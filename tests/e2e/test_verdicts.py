@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, TIME_SCALE, Gameday, gameday_in_new_state, until
+from program import ROOT, TIME_SCALE, Gameday, gameday_in_new_state, until
 
 HERE = ROOT / "tests/e2e"
 DOWN = ROOT / "experiments/recommendation-down.yaml"

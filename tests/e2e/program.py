@@ -1,0 +1,183 @@
+"""Drives the program from outside, as a person at a shell does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gameday.control import Control
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(sys.executable).with_name("gameday")
+# As `gameday gate` does.
+TIME_SCALE = "30"
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], timeout: float, what: str) -> T:
+    """The first true value of `condition`; fails when `timeout` seconds have passed."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{timeout:g} s passed: {what}"
+        time.sleep(0.05)
+    return value
+
+
+def free_port() -> int:
+    """Below the range from which the kernel takes the ports of outgoing connections."""
+    for port in range(18_000 + os.getpid() % 1000, 20_000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
+
+
+class Ran:
+    """What a command did, for the message of a failed assertion too."""
+
+    def __init__(self, command: tuple[str, ...], code: int, out: str, err: str, seconds: float) -> None:
+        self.command, self.code, self.out, self.err, self.seconds = command, code, out, err, seconds
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    def __repr__(self) -> str:
+        return f"{' '.join(self.command)} -> {self.code} in {self.seconds:.1f} s\n{self.out}\n{self.err}"
+
+
+class Gameday:
+    """The program with a state directory and a gateway's port of its own, run in the repository."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.port = free_port()
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith("GAMEDAY")} | {
+            "GAMEDAY_STATE": str(state),
+            "GATEWAY_PORT": str(self.port),
+            "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",
+            "NO_COLOR": "1",
+            "COLUMNS": "160",
+        }
+
+    def run(
+        self,
+        *arguments: str | Path,
+        code: int = 0,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 90,
+        cwd: Path = ROOT,
+    ) -> Ran:
+        """Runs to the end and demands the exit code."""
+        command = (str(PROGRAM), *map(str, arguments))
+        began = time.monotonic()
+        done = subprocess.run(
+            command,
+            env=self.env | dict(env or {}),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        ran = Ran(command, done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        assert ran.code == code, ran
+        assert "Traceback" not in ran.err, ran
+        return ran
+
+    @contextmanager
+    def running(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+        """A command under way, in a process group of its own as a shell gives it; killed at the end."""
+        output = self.state.parent / "running.log"
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                [PROGRAM, *arguments],
+                env=self.env | dict(env or {}),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def output(self) -> str:
+        """What the command under way has printed."""
+        return (self.state.parent / "running.log").read_text()
+
+    def call(self, op: str, **arguments: Any) -> Any:
+        with Control.connect(self.state) as control:
+            return control.call(op, **arguments)
+
+    def in_force(self) -> list[dict[str, Any]]:
+        return [lease for lease in self.call("leases") if lease["state"] == "in-force"]
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        return {service["name"]: service for service in self.call("status")["services"]}
+
+    def healthy(self) -> bool:
+        return {service["state"] for service in self.services().values()} == {"healthy"}
+
+    def latest_run(self) -> Path:
+        return max((self.state / "runs").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+    def processes(self) -> list[str]:
+        """Everything alive that this state directory started, as /proc tells: `pid command line`."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and self._ours(entry):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if command:
+                    found.append(f"{entry.name} {command}")
+        return found
+
+    def _ours(self, process: Path) -> bool:
+        """By what it was started with, or where it stands: PostgreSQL's backends overwrite the first."""
+        mark = str(self.state)
+        try:
+            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            return mark.encode() in told or str((process / "cwd").readlink()).startswith(mark)
+        except OSError:
+            return False
+
+    def nothing_left(self, timeout: float = 5) -> None:
+        until(lambda: not self.processes(), timeout, f"still alive: {self.processes()}")
+
+
+@contextmanager
+def gameday_in_new_state() -> Iterator[Gameday]:
+    with tempfile.TemporaryDirectory(prefix="gameday-e2e-") as name:
+        gameday = Gameday(Path(name) / "state")
+        try:
+            yield gameday
+        finally:
+            gameday.run("down", timeout=60)
+            try:
+                gameday.nothing_left()
+            finally:
+                for line in gameday.processes():
+                    os.kill(int(line.split()[0]), signal.SIGKILL)
