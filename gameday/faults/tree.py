@@ -51,7 +51,11 @@ def states(processes: Iterable[ProcessId]) -> dict[str, str]:
 
 
 def endpoints(runtime: Runtime, service: str) -> list[Endpoint]:
-    return [runtime.endpoint(service, port) for port in runtime.catalogue.services[service].ports]
+    """Where `service` listens, as its own entry or its consumers say."""
+    catalogue = runtime.catalogue
+    asked = (edge.port for edge in catalogue.consumers(service) if edge.port is not None)
+    ports = dict.fromkeys((*catalogue.services[service].ports, *asked))
+    return [runtime.endpoint(service, port) for port in ports]
 
 
 def holders(ports: Collection[int]) -> list[ProcessId]:

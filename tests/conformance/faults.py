@@ -1,0 +1,157 @@
+"""What every fault promises, on any runtime. A test module gives the `ground` to stand on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from gameday.errors import InputError
+from gameday.faults import registry
+from gameday.journal import read
+from gameday.leases import LeaseKeeper
+from gameday.runtime import ProcessId, Runtime, procfs
+
+SERVICE = "api"
+EDGE = "web->api"
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "kill": (SERVICE, {}),
+    "pause": (SERVICE, {}),
+    "latency": (EDGE, {"latency": 200, "jitter": 10}),
+    "timeout": (EDGE, {"timeout": 100}),
+    "reset_peer": (EDGE, {}),
+    "down": (EDGE, {}),
+}
+WRONG: dict[str, dict[str, Any]] = {
+    "kill": {"signal": 9},
+    "pause": {"seconds": 3},
+    "latency": {"latency": 0},
+    "timeout": {"timeout": -1},
+    "reset_peer": {"timeout": "50ms"},
+    "down": {"stream": "upstream"},
+}
+
+
+@dataclass
+class Ground:
+    """A running system of `web` and `api` with the wired edge between them.
+
+    `attempt` plays a request of web to api and says whether it was answered at once;
+    `end` ends every process of api, behind the runtime's back.
+    """
+
+    runtime: Runtime
+    keeper: LeaseKeeper
+    attempt: Callable[[], Awaitable[bool]]
+    end: Callable[[], Awaitable[None]]
+
+    async def inject(self, fault: str, ttl: float = 30.0) -> dict[str, Any]:
+        target, arguments = FAULTS[fault]
+        return await self.keeper.inject(fault, target, arguments, ttl, "a-run")
+
+    async def exercised(self, lease: str) -> dict[str, Any]:
+        """The evidence, once it holds or two seconds were not enough."""
+        for _ in range(40):
+            found: dict[str, Any] = next(each for each in self.keeper.leases() if each["id"] == lease)["exercised"]
+            if found["holds"]:
+                return found
+            await asyncio.sleep(0.05)
+        return found
+
+
+def processes(ground: Ground) -> list[ProcessId]:
+    return list(ground.runtime.processes(SERVICE))
+
+
+class FaultSuite:
+    """Inherit it in a module that defines the fixture `ground`."""
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    async def test_a_fault_is_seen_in_force_then_met_then_undone(self, ground: Ground, fault: str) -> None:
+        assert await ground.attempt()
+        lease = await ground.inject(fault)
+        assert (lease["state"], lease["in_force"]["holds"]) == ("in-force", True), lease
+        assert lease["in_force"]["facts"]
+        assert not lease["exercised"]["holds"]
+        assert not await ground.attempt()
+        assert (await ground.exercised(lease["id"]))["holds"]
+        (undone,) = await ground.keeper.undo(lease=lease["id"])
+        assert (undone["state"], undone["undone"]["holds"]) == ("undone", True), undone
+        assert undone["in_force"]["holds"]
+        assert undone["exercised"]["holds"]
+        assert await ground.attempt()
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    async def test_a_fault_that_nobody_met_is_not_exercised(self, ground: Ground, fault: str) -> None:
+        for _ in range(3):
+            assert await ground.attempt()
+        lease = await ground.inject(fault)
+        (undone,) = await ground.keeper.undo(run="a-run")
+        assert undone["id"] == lease["id"]
+        assert not undone["exercised"]["holds"], undone["exercised"]
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    async def test_the_undo_is_idempotent(self, ground: Ground, fault: str) -> None:
+        lease = await ground.inject(fault)
+        first = await ground.keeper.undo(lease=lease["id"])
+        assert await ground.keeper.undo(lease=lease["id"]) == first
+        target, arguments = FAULTS[fault]
+        never_injected = registry.FAULTS[fault](target, arguments)
+        before = processes(ground)
+        await never_injected.undo(ground.runtime)
+        assert (await never_injected.undone(ground.runtime)).holds
+        assert processes(ground) == before
+        assert await ground.attempt()
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    async def test_wrong_arguments_break_nothing(self, ground: Ground, fault: str) -> None:
+        with pytest.raises(InputError) as caught:
+            await ground.keeper.inject(fault, FAULTS[fault][0], WRONG[fault], 30.0, "a-run")
+        (problem,) = caught.value.problems
+        assert problem.key == f"arguments.{next(iter(WRONG[fault]))}"
+        assert problem.mend
+        assert ground.keeper.leases() == []
+        assert await ground.attempt()
+
+    @pytest.mark.parametrize("fault", ["kill", "pause"])
+    async def test_a_target_without_a_process_is_refused(self, ground: Ground, fault: str) -> None:
+        await ground.end()
+        with pytest.raises(InputError, match="no process"):
+            await ground.inject(fault)
+        assert ground.keeper.leases() == []
+
+    async def test_kill_leaves_no_process_of_the_tree(self, ground: Ground) -> None:
+        before = processes(ground)
+        lease = await ground.inject("kill")
+        assert not any(procfs.alive(process) for process in before)
+        assert set(lease["in_force"]["facts"]["processes"]) >= {str(process.pid) for process in before}
+
+    async def test_pause_stops_every_process_of_the_tree_and_undo_wakes_the_same(self, ground: Ground) -> None:
+        before = processes(ground)
+        lease = await ground.inject("pause")
+        assert {procfs.state(process) for process in before} == {"T"}
+        await ground.keeper.undo(lease=lease["id"])
+        assert processes(ground) == before
+        assert "T" not in {procfs.state(process) for process in before}
+
+    async def test_a_service_and_its_edge_can_be_broken_at_the_same_time(self, ground: Ground) -> None:
+        await ground.inject("latency")
+        await ground.inject("kill")
+        assert [lease["state"] for lease in await ground.keeper.undo(all=True)] == ["undone", "undone"]
+        assert await ground.attempt()
+
+    async def test_the_journal_tells_the_story_in_order(self, ground: Ground) -> None:
+        lease = await ground.inject("kill")
+        await ground.attempt()
+        await ground.exercised(lease["id"])
+        await ground.keeper.undo(all=True)
+        journal = ground.keeper._journal.path
+        assert [record.data["phase"] for record in read(journal).of("lease")] == [
+            "intent",
+            "in-force",
+            "exercised",
+            "undone",
+        ]
