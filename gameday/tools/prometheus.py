@@ -41,6 +41,13 @@ class Prometheus:
         query = f"{selector}[{max(1, math.ceil(seconds * 1000))}ms]"
         return list(_samples(self._get("/api/v1/query", query=query, **({} if at is None else {"time": at}))))
 
+    def instant(self, query: str) -> Sequence[Sample]:
+        """What `query` gives now. Raises GamedayError where it gives no instant vector."""
+        data = self._get("/api/v1/query", query=query)
+        if data["resultType"] != "vector":
+            raise GamedayError(f"{query} gives a {data['resultType']}, not an instant vector")
+        return list(_samples({"result": [{**series, "values": [series["value"]]} for series in data["result"]]}))
+
     def scrape_interval(self) -> float:
         """Seconds: the longest interval of all active targets."""
         targets = self._get("/api/v1/targets", state="active")["activeTargets"]

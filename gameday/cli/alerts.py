@@ -1,0 +1,87 @@
+"""`gameday alerts`: from `slos.toml` to Prometheus, Alertmanager and the tests of their rules."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import tempfile
+from pathlib import Path
+
+import typer
+
+from gameday import alerts
+from gameday.catalogue import Catalogue, compose
+from gameday.cli.findings import finish
+from gameday.errors import InputError, Problem
+from gameday.tools import promtool
+from gameday.verdict import Finding, Verdict
+
+BUILD_EXAMPLE = "Example: $ gameday alerts build"
+TEST_EXAMPLE = "Example: $ gameday alerts test --time-scale 30"
+
+_FILE = typer.Option([], "--file", "-f", help="Compose file; may be repeated. Default: as Docker finds it.")
+_SCALE = typer.Option(1.0, "--time-scale", min=1.0, help="How many times faster the timers run than in production.")
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Generate the alerts from their SLO file, and test them.", no_args_is_help=True)
+    group.command("build", epilog=BUILD_EXAMPLE)(build)
+    group.command("test", epilog=TEST_EXAMPLE)(test)
+    app.add_typer(group, name="alerts")
+
+
+def build(
+    file: list[Path] = _FILE,
+    time_scale: float = _SCALE,
+    out: Path | None = typer.Option(None, "--out", help="Directory to write to. Default: _gen beside the SLO file."),
+) -> None:
+    """Write what Prometheus and Alertmanager read, and the unit tests of the rules."""
+    catalogue, slos = _load(file, time_scale)
+    if out is None and time_scale != 1:
+        raise InputError(
+            Problem("the files in _gen are those of production", "name a directory with --out", key="--time-scale")
+        )
+    for path in alerts.build(slos, catalogue, time_scale, out or _generated(slos)):
+        print(path)
+
+
+def test(
+    file: list[Path] = _FILE,
+    time_scale: float = _SCALE,
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Let promtool and amtool judge the generated files; in production scale also whether _gen is up to date."""
+    catalogue, slos = _load(file, time_scale)
+    with tempfile.TemporaryDirectory(prefix="gameday-alerts-") as directory:
+        paths = alerts.build(slos, catalogue, time_scale, Path(directory))
+        result = promtool.check(Path(directory))
+        if time_scale == 1:
+            fresh = tuple(_fresh(path, _generated(slos) / path.name) for path in paths)
+            result = result.model_copy(update={"findings": result.findings + fresh})
+    finish(result, as_json=as_json)
+
+
+def _load(files: list[Path], time_scale: float) -> tuple[Catalogue, Path]:
+    found = files or compose.find(Path.cwd(), os.environ)
+    catalogue = compose.load(found, environment=os.environ, time_scale=time_scale)
+    slos = catalogue.telemetry.slos
+    if slos is None:
+        mend = "add x-gameday.telemetry.slos: alerts/slos.toml"
+        raise InputError(Problem("names no SLO file", mend, found[0], key="x-gameday.telemetry.slos"))
+    return catalogue, slos
+
+
+def _generated(slos: Path) -> Path:
+    return slos.parent / "_gen"
+
+
+def _fresh(built: Path, committed: Path) -> Finding:
+    same = committed.exists() and filecmp.cmp(built, committed, shallow=False)
+    return Finding(
+        check="generated",
+        subject=os.path.relpath(committed),
+        verdict=Verdict.CONFIRMED if same else Verdict.REFUTED,
+        expected="as `gameday alerts build` writes it",
+        observed="up to date" if same else "out of date" if committed.exists() else "missing",
+        detail="" if same else "mend: gameday alerts build",
+    )

@@ -1,0 +1,86 @@
+"""`gameday dashboards`: build them, check that they show data, push them to a Grafana."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gameday import dashboards
+from gameday.catalogue import compose
+from gameday.cli.findings import finish
+from gameday.control import Control
+from gameday.errors import InputError, Problem
+
+BUILD_EXAMPLE = "Example: $ gameday dashboards build"
+CHECK_EXAMPLE = "Example: $ gameday dashboards check"
+PUSH_EXAMPLE = "Example: $ gameday dashboards push --url http://localhost:3000 --token $GRAFANA_TOKEN"
+
+_DIRECTORY = typer.Option(Path("dashboards"), "--dir", help="Directory with the descriptions.")
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Generate dashboards, check that they show data, push them.", no_args_is_help=True)
+    group.command("build", epilog=BUILD_EXAMPLE)(build)
+    group.command("check", epilog=CHECK_EXAMPLE)(check)
+    group.command("push", epilog=PUSH_EXAMPLE)(push)
+    app.add_typer(group, name="dashboards")
+
+
+def build(directory: Path = _DIRECTORY) -> None:
+    """Write Grafana's JSON for each description into _gen."""
+    for path in dashboards.build(directory):
+        print(path)
+
+
+def check(
+    directory: Path = _DIRECTORY,
+    prometheus: str = typer.Option("", "--prometheus", help="Address. Default: the Prometheus of the running system."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Ask Prometheus every query of every panel; one that is empty is refuted."""
+    from gameday.dashboards.check import check as judge
+
+    boards = dashboards.read_all(directory)
+    with _prometheus(prometheus) as source:
+        result = judge(boards, source)
+    finish(result, as_json=as_json)
+
+
+def push(
+    directory: Path = _DIRECTORY,
+    url: str = typer.Option(..., "--url", envvar="GRAFANA_URL", help="Grafana's address."),
+    token: str = typer.Option(..., "--token", envvar="GRAFANA_TOKEN", help="A service account token that may write."),
+) -> None:
+    """Make Grafana's dashboards equal to the descriptions. A second push changes nothing."""
+    from gameday.tools.grafana import Grafana
+
+    boards = dashboards.read_all(directory)
+    grafana = Grafana(url, token)
+    for board in boards:
+        print(f"{board.uid}: {grafana.push(dashboards.render(board))}")
+
+
+@contextmanager
+def _prometheus(url: str) -> Iterator[Any]:
+    from gameday.tools.prometheus import Prometheus
+
+    with closing(Prometheus(url or _running())) as source:
+        yield source
+
+
+def _running() -> str:
+    """Where the Prometheus of the running system listens."""
+    with closing(Control.connect()) as control:
+        files = [Path(file) for file in control.call("status")["files"]]
+        endpoints = control.call("endpoints")
+    name = compose.load(files, environment=os.environ).telemetry.prometheus
+    ports = endpoints.get(name, {}) if name else {}
+    if not ports:
+        mend = "name the service under x-gameday.telemetry.prometheus, or give --prometheus URL"
+        raise InputError(Problem("the running system has no Prometheus", mend, files[0] if files else None))
+    return f"http://{next(iter(ports.values()))}"

@@ -1,0 +1,71 @@
+"""Does every panel show something? Asks the running Prometheus what Grafana would ask."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from gameday.alerts.timers import prometheus as duration
+from gameday.dashboards.board import Board, Panel, Query
+from gameday.errors import GamedayError
+from gameday.tools.prometheus import Sample
+from gameday.verdict import Finding, Result, Verdict
+
+
+class Source(Protocol):
+    """What is asked: `gameday.tools.prometheus.Prometheus`."""
+
+    def instant(self, query: str) -> Sequence[Sample]: ...
+
+    def scrape_interval(self) -> float: ...
+
+
+def check(boards: Sequence[Board], source: Source) -> Result:
+    """Refuted where a query is empty or has no number, inconclusive where it cannot be asked.
+
+    A query that is empty in good times must say so itself, with `or vector(0)`.
+    Raises GamedayError where Prometheus does not answer at all.
+    """
+    began = time.monotonic()
+    # As Grafana does: four scrapes bear one that is lost.
+    window = duration(4 * source.scrape_interval())
+    findings = tuple(
+        _query(board, panel, query, source, window)
+        for board in boards
+        for panel in board.panels
+        for query in panel.queries
+    )
+    return Result(
+        suite="dashboards",
+        name="data",
+        title="Every panel shows data",
+        findings=findings,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _query(board: Board, panel: Panel, query: Query, source: Source, window: str) -> Finding:
+    verdict, observed = _ask(query.expr.replace("$__rate_interval", window), source)
+    return Finding(
+        check="data",
+        subject=f"{board.uid}: {panel.title}",
+        verdict=verdict,
+        expected="at least one series with a number",
+        observed=observed,
+        detail=query.expr,
+    )
+
+
+def _ask(expression: str, source: Source) -> tuple[Verdict, str]:
+    try:
+        samples = source.instant(expression)
+    except GamedayError as error:
+        return Verdict.INCONCLUSIVE, str(error)
+    numbers = [sample for sample in samples if not math.isnan(sample.value)]
+    if not samples:
+        return Verdict.REFUTED, "no series"
+    if not numbers:
+        return Verdict.REFUTED, f"{len(samples)} series, none with a number"
+    return Verdict.CONFIRMED, f"{len(numbers)} series"
