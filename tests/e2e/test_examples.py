@@ -1,0 +1,40 @@
+"""What the help and the README tell people to type works when it is typed."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+from program import ROOT, Gameday
+
+sys.path.insert(0, str(ROOT / "tests/repo"))
+
+from commands import EXAMPLES, typed
+
+# What takes long or ends the system is executed by a story of its own.
+TOLD_ELSEWHERE = {
+    "script/test": "this very run",
+    "script/gate": "test_gate.py",
+    "gameday gate": "test_gate.py",
+    "gameday up --wire all --time-scale 30": "the fixture wired",
+    "gameday down": "the end of every fixture",
+    "gameday experiment run experiments/recommendation-down.yaml": "test_verdicts.py",
+}
+TYPED = dict.fromkeys([*EXAMPLES.values(), *typed(ROOT / "README.md")])
+
+
+@pytest.mark.parametrize("command", [command for command in TYPED if command and command not in TOLD_ELSEWHERE])
+def test_it_works_as_it_stands(wired: Gameday, command: str) -> None:
+    ran = subprocess.run(
+        shlex.split(command),
+        cwd=ROOT,
+        env=wired.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.strip()

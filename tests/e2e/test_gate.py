@@ -1,0 +1,55 @@
+"""The README's first command, from nothing to a report; and after a gate that was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import jsonschema
+from program import ROOT, Gameday, until
+
+
+def test_after_a_gate_was_killed_in_the_fault_window_the_next_one_is_green(gameday: Gameday, tmp_path: Path) -> None:
+    with gameday.running("gate", "experiments") as process:
+        until(lambda: (gameday.state / "supervisor.json").exists() and gameday.call("status")["ready"], 60, "up")
+        until(gameday.in_force, 60, "a fault is in force")
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        until(lambda: not gameday.in_force(), 15, "the lease ends with its owner")
+    until(gameday.healthy, 15, "all services are healthy again")
+    assert "nothing" in gameday.run("recover").text
+    assert [line for line in gameday.processes() if "locust" in line or "chaostoolkit" in line] == []
+
+    summary = tmp_path / "summary.md"
+    ran = subprocess.run(
+        ["script/gate", "--out", tmp_path / "out"],
+        cwd=ROOT,
+        env=gameday.env | {"GITHUB_STEP_SUMMARY": str(summary)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    report(tmp_path / "out")
+    assert "confirmed" in summary.read_text()
+
+
+def report(out: Path) -> None:
+    verdict = json.loads((out / "verdict.json").read_text())
+    jsonschema.validate(verdict, json.loads((ROOT / "docs/verdict.schema.json").read_text()))
+    assert (verdict["verdict"], verdict["exit_code"]) == ("confirmed", 0)
+    assert {result["suite"] for result in verdict["results"]} >= {"contracts", "experiments", "load"}
+    assert len([result for result in verdict["results"] if result["suite"] == "experiments"]) >= 2
+    suites = ET.parse(out / "junit.xml").getroot()
+    assert suites.findall(".//testcase")
+    assert not suites.findall(".//failure")
+    assert not suites.findall(".//error")
+    assert not suites.findall(".//skipped")
+    page = (out / "report.html").read_text()
+    assert "<script src=" not in page
+    assert "<link rel=" not in page
