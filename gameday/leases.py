@@ -279,9 +279,9 @@ class LeaseKeeper:
             return [self._held[lease]]
         if run is None and not everything:
             raise InputError(Problem("nothing says what to undo", "name a lease, a run, or all", key="lease"))
-        return [
-            held for held in self._held.values() if held.lease.state in OPEN and (everything or held.lease.run == run)
-        ]
+        if everything:
+            return [held for held in self._held.values() if held.lease.state in OPEN]
+        return [held for held in self._held.values() if held.lease.run == run]
 
     def _write(self, phase: str, lease: Lease) -> None:
         self._journal.append("lease", sync=True, phase=phase, **lease.describe())

@@ -58,9 +58,11 @@ async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
     async def end() -> None:
         runtime.crash(SERVICE)
 
-    keeper = LeaseKeeper(runtime, runtime.catalogue, Journal(tmp_path / "leases.jsonl"), Patience(exercised_every=0.05))
+    journal = Journal(tmp_path / "leases.jsonl")
+    keeper = LeaseKeeper(runtime, runtime.catalogue, journal, Patience(exercised_every=0.05))
     yield Ground(runtime, keeper, attempt, end)
     await keeper.close()
+    journal.close()
     for process in real:
         procfs.send(process, signal.SIGKILL)
     shell.wait()
@@ -109,9 +111,10 @@ def test_arguments_out_of_their_limits_are_problems(fault: str, arguments: dict[
 async def test_an_edge_without_a_proxy_is_refused_with_the_mend(tmp_path: Path) -> None:
     runtime = FakeRuntime(catalogue(), tmp_path, wired=False)
     await runtime.start()
-    keeper = LeaseKeeper(runtime, runtime.catalogue, Journal(tmp_path / "leases.jsonl"))
+    journal = Journal(tmp_path / "leases.jsonl")
     with pytest.raises(InputError) as caught:
-        await keeper.inject("down", EDGE, {}, 5.0, None)
+        await LeaseKeeper(runtime, runtime.catalogue, journal).inject("down", EDGE, {}, 5.0, None)
+    journal.close()
     assert caught.value.problems[0].mend == "gameday down && gameday up --wire all"
 
 
