@@ -14,10 +14,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gameday.catalogue import Catalogue
 from gameday.durations import seconds
 from gameday.errors import InputError, Problem
+from gameday.yamlfile import dotted, known_keys, suggestion
 
-RETENTION = "15d"
+# What Prometheus keeps where its command line does not say.
+_RETENTION = "15d"
+_RETENTION_FLAG = "--storage.tsdb.retention.time="
 
-Duration = Annotated[float, BeforeValidator(lambda value: seconds(value) if isinstance(value, str) else value)]
+
+def _duration(value: object) -> float:
+    return seconds(value if isinstance(value, str) else str(value))
+
+
+Duration = Annotated[float, BeforeValidator(_duration)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 Severity = Literal["page", "ticket"]
@@ -44,11 +52,14 @@ class Arm(_Strict):
 
 
 # https://sre.google/workbook/alerting-on-slos/, table 5-8.
-WORKBOOK = (
-    Arm(severity="page", long=3600, short=300, burn=14.4),
-    Arm(severity="page", long=6 * 3600, short=1800, burn=6),
-    Arm(severity="ticket", long=86400, short=2 * 3600, burn=3),
-    Arm(severity="ticket", long=3 * 86400, short=6 * 3600, burn=1),
+WORKBOOK = tuple(
+    Arm.model_validate({"severity": severity, "long": long, "short": short, "burn": burn})
+    for severity, long, short, burn in (
+        ("page", "1h", "5m", 14.4),
+        ("page", "6h", "30m", 6),
+        ("ticket", "1d", "2h", 3),
+        ("ticket", "3d", "6h", 1),
+    )
 )
 
 
@@ -98,8 +109,8 @@ def read(path: Path, catalogue: Catalogue) -> Slos:
     try:
         source = path.read_text()
         raw = tomllib.loads(source)
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read: {error.strerror}", "create it, or run where it is", path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(Problem(f"cannot be read: {error}", "create it, or run where it is", path)) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(_syntax(path, str(error))) from error
     where = _Lines(path, source)
@@ -119,8 +130,7 @@ class _Lines:
     source: str
 
     def problem(self, location: Sequence[str | int], message: str, mend: str, value: Any = None) -> Problem:
-        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-        return Problem(message, mend, self.path, self._line(location), key=key, value=value)
+        return Problem(message, mend, self.path, self._line(location), key=dotted(location), value=value)
 
     def _line(self, location: Sequence[str | int]) -> int | None:
         """The line of the longest known part of `location`; tomllib keeps no lines."""
@@ -171,51 +181,42 @@ def _invalid(where: _Lines, error: ValidationError) -> list[Problem]:
 def _explain(kind: str, location: tuple[str | int, ...], text: str) -> tuple[str, str]:
     name = str(location[-1])
     if kind == "extra_forbidden":
-        return f"unknown key {name!r}", f"use one of {', '.join(_known(location))}"
+        return f"unknown key {name!r}", suggestion(name, known_keys(Slos, location[:-1]))
     if kind == "missing":
         return f"the key {name!r} is missing", f"add {name} = ..."
-    if name == "objective":
+    if name == "objective" and kind == "less_than":
         return "an objective of 100 % or more leaves no budget to alert on", "promise less than 100, such as 99.9"
     return text.removeprefix("Value error, "), f"correct {name}"
 
 
-def _known(location: tuple[str | int, ...]) -> list[str]:
-    tables: dict[tuple[str, ...], type[BaseModel]] = {
-        (): Slos,
-        ("links",): Links,
-        ("slo",): Slo,
-        ("slo", "arm"): Arm,
-        ("fallback",): Fallback,
-    }
-    model = tables[tuple(str(part) for part in location[:-1] if not isinstance(part, int))]
-    return sorted(field.alias or name for name, field in model.model_fields.items())
-
-
 def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
     yield from _duplicates(where, slos)
+    kept = _retention(catalogue)
     for index, slo in enumerate(slos.slo):
         if slo.route not in catalogue.routes:
-            known = ", ".join(catalogue.routes) or "none"
             yield where.problem(
                 ("slo", index, "route"),
                 "no route that is probed",
-                f"name one of x-gameday.routes ({known}), or add it there",
+                f"{suggestion(slo.route, catalogue.routes)} (x-gameday.routes of the compose file)",
                 slo.route,
             )
         for number, arm in enumerate(slo.arm):
-            yield from _wrong_arm(where, ("slo", index, "arm", number), arm, slo)
+            yield from _wrong_arm(where, ("slo", index, "arm", number), arm, slo, kept)
     for index, fallback in enumerate(slos.fallback):
         if not catalogue.find(fallback.edge):
             yield where.problem(
-                ("fallback", index, "edge"), "no such edge", "name one that `gameday edges` lists", fallback.edge
+                ("fallback", index, "edge"),
+                "no such edge",
+                suggestion(fallback.edge, {edge.name for edge in catalogue.edges}),
+                fallback.edge,
             )
-        if fallback.window > seconds(RETENTION):
-            yield _too_long(where, ("fallback", index, "window"), fallback.window)
+        if fallback.window > seconds(kept):
+            yield _too_long(where, ("fallback", index, "window"), fallback.window, kept)
 
 
-def _wrong_arm(where: _Lines, location: tuple[str | int, ...], arm: Arm, slo: Slo) -> Iterator[Problem]:
-    if arm.long > seconds(RETENTION):
-        yield _too_long(where, (*location, "long"), arm.long)
+def _wrong_arm(where: _Lines, location: tuple[str | int, ...], arm: Arm, slo: Slo, kept: str) -> Iterator[Problem]:
+    if arm.long > seconds(kept):
+        yield _too_long(where, (*location, "long"), arm.long, kept)
     if arm.short >= arm.long:
         yield where.problem(
             (*location, "short"), "the short window must be shorter than the long", "use a twelfth of it"
@@ -229,13 +230,21 @@ def _wrong_arm(where: _Lines, location: tuple[str | int, ...], arm: Arm, slo: Sl
         )
 
 
-def _too_long(where: _Lines, location: tuple[str | int, ...], value: float) -> Problem:
+def _too_long(where: _Lines, location: tuple[str | int, ...], value: float, kept: str) -> Problem:
     return where.problem(
         location,
-        f"longer than the {RETENTION} that Prometheus keeps",
-        f"use at most {RETENTION}, or keep more",
+        f"longer than the {kept} that Prometheus keeps",
+        f"use at most {kept}, or raise {_RETENTION_FLAG}{kept} on its command line",
         f"{value / 86400:g}d",
     )
+
+
+def _retention(catalogue: Catalogue) -> str:
+    service = catalogue.services.get(catalogue.telemetry.prometheus or "")
+    for argument in (service.command if service else None) or ():
+        if argument.startswith(_RETENTION_FLAG):
+            return argument.removeprefix(_RETENTION_FLAG)
+    return _RETENTION
 
 
 def _duplicates(where: _Lines, slos: Slos) -> Iterator[Problem]:

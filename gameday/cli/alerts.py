@@ -42,7 +42,7 @@ def build(
             Problem("the files in _gen are those of production", "name a directory with --out", key="--time-scale")
         )
     for path in alerts.build(slos, catalogue, time_scale, out or _generated(slos)):
-        print(path)
+        print(os.path.relpath(path))
 
 
 def test(
