@@ -82,6 +82,15 @@ def test_refuted_where_breaker_and_timeout_are_weak(weak: Gameday, experiment: P
     assert "refuted" in weak.run("judge", tmp_path, code=1).out
 
 
+def test_refuted_where_the_fallback_is_an_empty_list(tmp_path: Path) -> None:
+    with system("tests/e2e/empty.yml") as empty:
+        ran = empty.run("experiment", "run", SHORT, "--out", tmp_path, code=1)
+    (found,) = findings(tmp_path, "users")
+    assert found["verdict"] == "refuted"
+    assert "recommendations.items" in found["detail"]
+    assert "recommendations.items" in ran.text
+
+
 def test_not_injected_where_nothing_met_the_fault(wired: Gameday, tmp_path: Path) -> None:
     ran = wired.run("experiment", "run", HERE / "experiments/unused-target.yaml", "--out", tmp_path, code=3)
     assert "not-injected" in ran.text
