@@ -36,8 +36,13 @@ def create(
     routers: Iterable[APIRouter] = (),
     lifespan: Lifespan | None = None,
     ready: Mapping[str, Check] | None = None,
+    outermost: bool = False,
 ) -> FastAPI:
-    """The service `name`. Each check of `ready` raises while its part is not ready; all of them make /readyz."""
+    """The service `name`. Each check of `ready` raises while its part is not ready; all of them make /readyz.
+
+    An `outermost` service is called by strangers: it does not take a deadline from
+    them, with which they could make its providers look slow.
+    """
     telemetry.setup(name, settings.log_level)
 
     @asynccontextmanager
@@ -53,7 +58,7 @@ def create(
     for router in routers:
         app.include_router(router)
         _announce(router)
-    app.add_middleware(Observe, body_limit=settings.body_limit_bytes)
+    app.add_middleware(Observe, body_limit=settings.body_limit_bytes, outermost=outermost)
     return app
 
 
@@ -90,18 +95,20 @@ def _end(_number: int, _frame: object) -> None:
 class Observe:
     """Around every request: correlation id, trace, deadline, body limit, metrics, log line; an exception is a 500."""
 
-    def __init__(self, app: ASGIApp, body_limit: int) -> None:
+    def __init__(self, app: ASGIApp, body_limit: int, outermost: bool) -> None:
         self.app = app
         self.body_limit = body_limit
+        self.outermost = outermost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
-        telemetry.CORRELATION_ID.set(telemetry.correlation_id(headers.get(b"x-correlation-id")))
+        telemetry.CORRELATION_ID.set(telemetry.correlation_id(headers.get(telemetry.CORRELATION_HEADER.encode())))
         deadline.clear()
-        deadline.received(headers.get(b"x-timeout-ms"))
+        if not self.outermost:
+            deadline.received(headers.get(deadline.HEADER.encode()))
         if scope["type"] == "websocket" or scope["path"] in QUIET:
             await self.app(scope, receive, send)
             return
@@ -138,7 +145,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             identifier = telemetry.CORRELATION_ID.get().encode()
-            message["headers"] = [*message.get("headers", ()), (b"x-correlation-id", identifier)]
+            message["headers"] = [*message.get("headers", ()), (telemetry.CORRELATION_HEADER.encode(), identifier)]
         await self._send(message)
 
     async def unhandled(self, error: Exception) -> None:

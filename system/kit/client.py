@@ -156,7 +156,7 @@ class Edge:
         Leaving the context early closes the connection, so that the provider notices.
         """
         with _Attempt(self, method, path, timeout) as attempt:
-            request = self._request(attempt, json, body, headers).build_streamed()
+            request = self._request(attempt, json, body, headers).streamed_read_buffer_limit(0).build_streamed()
             async with asyncio.timeout(attempt.timeout):
                 response = await request.__aenter__()
             try:

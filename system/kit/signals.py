@@ -53,7 +53,7 @@ GEN_AI_FIRST_CHUNK = Histogram(
     buckets=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24),
 )
 GEN_AI_COST = Counter("gen_ai_cost_usd", "List price of a language model's tokens.", ("gen_ai_request_model",))
-SPANS_DROPPED = Counter("otel_spans_dropped", "Spans that no exporter took.")
+TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted.", ("reason",))
 
 SPAN_GET_RECOMMENDATIONS = "get-recommendations"
 SPAN_FETCH_FEATURES = "fetch-features"

@@ -1,0 +1,116 @@
+"""Recommendations as the gateway gives them: from the model, from the cache, or popular items when both are gone."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from system.gateway.settings import GatewaySettings
+from system.kit import signals, telemetry
+from system.kit.client import Edge, UnavailableError
+from system.kit.store import Store
+
+ANONYMOUS = "anonymous"
+KNOWN_POPULAR = Path(__file__).parent / "popular.json"
+POPULAR_TIMEOUT_SECONDS = 2.0
+
+
+class Item(BaseModel):
+    id: str
+    score: float
+    title: str
+
+
+class Provided(BaseModel):
+    """recommendation-svc's answer. `popular`: it knows nothing of this user."""
+
+    items: list[Item] = Field(min_length=1)
+    model_version: str
+    source: Literal["model", "popular"]
+
+
+class Recommendations(BaseModel):
+    """`source` says who answered: recommendation-svc (`model`), or the gateway in its place (`fallback`)."""
+
+    source: Literal["model", "fallback"]
+    model_version: str | None
+    items: list[Item]
+
+
+class Popular:
+    """Items for everyone. Known from the start by a file, and kept up to date while recommendation-svc answers."""
+
+    def __init__(self, edge: Edge, settings: GatewaySettings) -> None:
+        self._edge = edge
+        self._limit = settings.popular_limit
+        self._refresh_seconds = settings.popular_refresh_seconds
+        self._items = TypeAdapter(list[Item]).validate_json(KNOWN_POPULAR.read_bytes())
+
+    def instead(self, reason: signals.FallbackReason) -> Recommendations:
+        signals.FALLBACK.labels(self._edge.name, reason).inc()
+        telemetry.logger("recommend").warning(signals.LOG_FALLBACK, edge=self._edge.name, reason=reason)
+        return Recommendations(source="fallback", model_version=None, items=self._items[: self._limit])
+
+    async def keep_fresh(self) -> None:
+        """Runs for as long as the service does."""
+        while True:
+            try:
+                path = f"/popular?limit={max(self._limit, 1)}"
+                found = await self._edge.read(Provided, "GET", path, timeout=POPULAR_TIMEOUT_SECONDS)
+                self._items = found.items
+            except UnavailableError as error:
+                telemetry.logger().warning("popular_items_not_refreshed", error=str(error))
+            await asyncio.sleep(self._refresh_seconds)
+
+
+class Recommender:
+    def __init__(self, edge: Edge, popular: Popular) -> None:
+        self._edge = edge
+        self._popular = popular
+
+    async def ask(self, user: str, limit: int, timeout: float) -> tuple[Recommendations, bool]:
+        """Never fails. The second part says whether the answer is made for this user and may be kept."""
+        wanted = {"userId": user, "limit": limit}
+        try:
+            found = await self._edge.read(Provided, "POST", "/recommend", timeout=timeout, json=wanted)
+        except UnavailableError as error:
+            return self._popular.instead(error.reason), False
+        answer = Recommendations(source="model", model_version=found.model_version, items=found.items)
+        return answer, found.source == "model"
+
+
+class Cache:
+    """Answers kept per user. A cache that is gone is a miss; its breaker keeps it from costing time."""
+
+    def __init__(self, store: Store, route: str, seconds: float) -> None:
+        self._store = store
+        self._route = route
+        self._milliseconds = int(seconds * 1000)
+        signals.announce_cache(route)
+
+    async def get(self, user: str, limit: int) -> Recommendations | None:
+        try:
+            text = await self._store.ask(lambda redis: redis.get(_key(user, limit)))
+        except UnavailableError:
+            self._count("error")
+            return None
+        self._count("miss" if text is None else "hit")
+        return None if text is None else Recommendations.model_validate_json(text)
+
+    async def put(self, user: str, limit: int, answer: Recommendations) -> None:
+        text = answer.model_dump_json()
+        try:
+            await self._store.ask(lambda redis: redis.set(_key(user, limit), text, px=self._milliseconds))
+        except UnavailableError:
+            # Counted and logged by the store; the answer itself is fine.
+            return
+
+    def _count(self, result: signals.CacheResult) -> None:
+        signals.CACHE_REQUESTS.labels(self._route, result).inc()
+
+
+def _key(user: str, limit: int) -> str:
+    return f"recommend:{user}:{limit}"

@@ -1,0 +1,194 @@
+"""The routes that the outside sees."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from system.gateway import policies
+from system.gateway.auth import Verifier
+from system.gateway.edges import Edges
+from system.gateway.policies import Policy
+from system.gateway.recommendations import ANONYMOUS, Cache, Recommendations, Recommender
+from system.gateway.settings import GatewaySettings
+from system.gateway.stream import EventStream
+from system.kit import deadline, signals, telemetry
+from system.kit.client import Edge, UnavailableError
+from system.kit.problem import ProblemError
+from system.kit.tokens import Claims
+
+HOMEPAGE_ITEMS = 10
+TIMEOUT, UNAVAILABLE = 504, 503
+# What may be handed on of a provider's headers: the rest speaks of its connection, not of its answer.
+HANDED_ON = ("content-type", "cache-control", "etag", "location", "retry-after", "www-authenticate")
+OPEN_USER_PATHS = frozenset({("POST", ""), ("POST", "/login"), ("POST", "/refresh"), ("POST", "/logout")})
+USER_PATH = re.compile(r"(/[A-Za-z0-9._-]+)*")
+
+CHAT_INSTEAD = "The assistant is not available right now. Please try again in a moment."
+
+router = APIRouter()
+
+
+class Gateway:
+    """What the routes work with, hung on the app at start."""
+
+    def __init__(
+        self, settings: GatewaySettings, edges: Edges, verifier: Verifier, recommender: Recommender, cache: Cache
+    ) -> None:
+        self.settings = settings
+        self.edges = edges
+        self.verifier = verifier
+        self.recommender = recommender
+        self.cache = cache
+
+
+class Homepage(BaseModel):
+    recommendations: Recommendations
+    user: dict[str, Any] | None
+
+
+class RecommendWanted(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=10, ge=1, le=50)
+
+
+class ChatSaid(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    message: str = Field(min_length=1, max_length=8000)
+    sessionId: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
+
+
+def gateway_of(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+
+
+async def admit(gateway: Gateway, request: Request, policy: Policy) -> Claims | None:
+    """Applies the policy that stands before every answer. Raises ProblemError."""
+    deadline.within(policy.timeout)
+    return await gateway.verifier.claims(request.headers.get("authorization"), policy)
+
+
+async def admit_known(gateway: Gateway, request: Request, policy: Policy) -> Claims:
+    claims = await admit(gateway, request, policy)
+    assert claims  # noqa: S101  the policy requires a token
+    return claims
+
+
+@router.get(policies.HOMEPAGE.route)
+async def homepage(gateway: Here, request: Request, response: Response) -> Homepage:
+    """Its parts at once, each within its own time; a part that fails does not take the page with it."""
+    claims = await admit(gateway, request, policies.HOMEPAGE)
+    response.headers["cache-control"] = "no-store"
+    timeout = gateway.settings.homepage_part_timeout_seconds
+    (recommendations, _), user = await asyncio.gather(
+        gateway.recommender.ask(claims.user if claims else ANONYMOUS, HOMEPAGE_ITEMS, timeout),
+        _profile(gateway, request, claims, timeout),
+    )
+    return Homepage(recommendations=recommendations, user=user)
+
+
+@router.post(policies.RECOMMEND.route)
+async def recommend(gateway: Here, request: Request, response: Response, wanted: RecommendWanted) -> Recommendations:
+    claims = await admit_known(gateway, request, policies.RECOMMEND)
+    response.headers["cache-control"] = "private, no-store"
+    kept = await gateway.cache.get(claims.user, wanted.limit)
+    response.headers["x-cache"] = "hit" if kept else "miss"
+    if kept:
+        return kept
+    answer, personal = await gateway.recommender.ask(claims.user, wanted.limit, policies.RECOMMEND.timeout)
+    if personal:
+        await gateway.cache.put(claims.user, wanted.limit, answer)
+    return answer
+
+
+@router.post(policies.CHAT.route)
+async def chat(gateway: Here, request: Request, said: ChatSaid) -> Response:
+    """Server-sent events: `delta` {text} as the model speaks, and one `done` at the end in every case."""
+    claims = await admit_known(gateway, request, policies.CHAT)
+    session = said.sessionId or _new_session(claims.user)
+    if not session.startswith(_session_prefix(claims.user)):
+        raise ProblemError(404, "there is no such session")
+    body = {"message": said.message, "sessionId": session}
+    return EventStream(
+        gateway.edges.chat, "/chat", body, policies.CHAT.timeout, _chat_ending(gateway.edges.chat, session)
+    )
+
+
+@router.api_route("/api/users{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+async def users(gateway: Here, request: Request, path: str) -> Response:
+    policy = policies.USERS_OPEN if (request.method, path) in OPEN_USER_PATHS else policies.USERS
+    await admit(gateway, request, policy)
+    if not USER_PATH.fullmatch(path) or ".." in path:
+        raise ProblemError(404, "there is no such path")
+    headers = {name: request.headers[name] for name in ("authorization", "content-type") if name in request.headers}
+    body = await request.body()
+    try:
+        answer = await gateway.edges.users.call(
+            request.method, f"/users{path}", timeout=policy.timeout, body=body or None, headers=headers
+        )
+    except UnavailableError as error:
+        raise unavailable(error, "accounts") from error
+    handed_on = {name: answer.headers[name] for name in HANDED_ON if name in answer.headers}
+    return Response(answer.body, answer.status, handed_on)
+
+
+def unavailable(error: UnavailableError, what: str) -> ProblemError:
+    """The clean error of a route that has nothing to fall back to."""
+    if error.reason == "timeout":
+        return ProblemError(TIMEOUT, f"{what} did not answer in time")
+    retry = {"retry-after": str(max(1, round(error.retry_after)))}
+    return ProblemError(UNAVAILABLE, f"{what} are not available now", headers=retry)
+
+
+async def _profile(gateway: Gateway, request: Request, claims: Claims | None, timeout: float) -> dict[str, Any] | None:
+    if claims is None:
+        return None
+    edge = gateway.edges.users
+    headers = {"authorization": request.headers["authorization"]}
+    try:
+        answer = await edge.call("GET", "/users/me", timeout=timeout, headers=headers)
+        return dict(answer.json()) if answer.status == 200 else None  # noqa: PLR2004
+    except (UnavailableError, ValueError) as error:
+        reason: signals.FallbackReason = error.reason if isinstance(error, UnavailableError) else "schema"
+        signals.FALLBACK.labels(edge.name, reason).inc()
+        telemetry.logger("homepage").warning(signals.LOG_FALLBACK, edge=edge.name, reason=reason)
+        return None
+
+
+def _session_prefix(user: str) -> str:
+    """Begins the id of each of the user's sessions, so that nobody can name another's."""
+    return hashlib.sha256(user.encode()).hexdigest()[:16] + "-"
+
+
+def _new_session(user: str) -> str:
+    return _session_prefix(user) + uuid.uuid4().hex
+
+
+def _chat_ending(edge: Edge, session: str) -> Callable[[UnavailableError, bool], bytes]:
+    def ending(error: UnavailableError, started: bool) -> bytes:
+        signals.FALLBACK.labels(edge.name, error.reason).inc()
+        telemetry.logger("chat").warning(signals.LOG_FALLBACK, edge=edge.name, reason=error.reason)
+        if started:
+            return _event("done", {"sessionId": session, "source": "fallback", "stop_reason": "cut"})
+        done = {"sessionId": session, "source": "fallback", "stop_reason": "fallback"}
+        return _event("delta", {"text": CHAT_INSTEAD}) + _event("done", done)
+
+    return ending
+
+
+def _event(name: str, data: Mapping[str, Any]) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), to_json(data))

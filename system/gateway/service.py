@@ -1,0 +1,51 @@
+"""api-gateway: the one door of the system."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from system.gateway import edges, policies
+from system.gateway.auth import Verifier
+from system.gateway.recommendations import Cache, Popular, Recommender
+from system.gateway.routes import Gateway, router
+from system.gateway.settings import GatewaySettings
+from system.kit import app as kit
+from system.kit.store import Store
+
+
+def make(settings: GatewaySettings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        store = Store(edges.CACHE, settings.cache_url)
+        async with edges.connect(settings) as ways:
+            verifier = Verifier(ways.users)
+            popular = Popular(ways.recommendation, settings)
+            cache = Cache(store, policies.RECOMMEND.route, settings.recommend_cache_seconds)
+            recommender = Recommender(ways.recommendation, popular)
+            app.state.gateway = Gateway(settings, ways, verifier, recommender, cache)
+            async with _background(verifier.keep_fresh(), popular.keep_fresh()):
+                yield
+        await store.close()
+
+    app = kit.create("api-gateway", settings, routers=[router], lifespan=lifespan, outermost=True)
+    if settings.cors_origins:
+        origins = settings.cors_origins.split(",")
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    return app
+
+
+@asynccontextmanager
+async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(part) for part in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
