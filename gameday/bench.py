@@ -34,9 +34,9 @@ class Bench:
     prometheus: Prometheus | None
 
     @classmethod
-    def open(cls) -> Bench:
-        """The system that runs here. Raises InputError where none does."""
-        control = Control.connect()
+    def open(cls, state: State) -> Bench:
+        """The system that runs in `state`. Raises InputError where none does."""
+        control = Control.connect(state.directory)
         status = control.call("status")
         catalogue = compose.load(
             [Path(file) for file in status["files"]], environment=os.environ, time_scale=status["time_scale"]

@@ -33,7 +33,7 @@ class Collector:
     def __init__(self, journal: Journal, bench: Bench, run: str, load: LoadChild) -> None:
         self._journal = journal
         self._bench = bench
-        self._run = run
+        self.run = run
         self._load = load
         self._notifications = Notifications(bench.state.alerts)
         self._records: list[Record] = []
@@ -75,7 +75,7 @@ class Collector:
 
     def leases(self) -> None:
         """Each lease again after each change."""
-        for lease in self._bench.control.call("leases", run=self._run):
+        for lease in self._bench.control.call("leases", run=self.run):
             text = json.dumps(lease, sort_keys=True)
             if self._leases.get(lease["id"]) != text:
                 self._leases[lease["id"]] = text

@@ -64,7 +64,7 @@ class Engine:
         try:
             collector = Collector(journal, bench, run, self._loaded(experiment, directory))
             collector.write("run", sync=True, **self._describe(experiment, run))
-            with _recorded(collector):
+            with recorded(collector):
                 _Windows(bench, experiment, directory, collector, self._progress).run()
         finally:
             journal.close()
@@ -174,7 +174,7 @@ class _Windows:
 
     def _undo(self) -> None:
         """Nothing to do after a run that went well; all there is to do after one that did not."""
-        with _uninterrupted():
+        with uninterrupted():
             self._bench.undo(self._directory.name)
 
     def _window(self, name: str, edge: str) -> None:
@@ -236,7 +236,7 @@ def plan(load: Load, bench: Bench, experiments: Sequence[Experiment]) -> Plan:
 
 
 @contextmanager
-def _recorded(collector: Collector) -> Iterator[None]:
+def recorded(collector: Collector) -> Iterator[None]:
     """An error of our own becomes part of the history, and so inconclusive; the end is always written."""
     try:
         yield
@@ -250,7 +250,7 @@ def _recorded(collector: Collector) -> Iterator[None]:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """A second Ctrl-C must not stop the undo that the first one asked for."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -28,6 +28,8 @@ from gameday.yamlfile import Location, YamlFile, suggestion
 DIRECTORY = Path("experiments")
 ACTIVITIES = "gameday.activities"
 
+_PROBES = ("steady-state-hypothesis", "probes")
+
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -135,23 +137,24 @@ def files(project: Path) -> list[Path]:
 def read(path: Path, catalogue: Catalogue) -> Experiment:
     """Raises InputError with everything that is wrong. Starts nothing."""
     source = YamlFile.read(path)
-    problems: list[Problem] = []
-    try:
-        toolkit = Toolkit.model_validate(source.data)
-    except ValidationError as error:
-        problems += source.explain(error, Toolkit)
-    else:
-        problems += _activities(source, toolkit, catalogue)
-        problems += _controls(source, toolkit)
-    extension = _extension(source, problems)
-    profile = _profile(source, extension, catalogue, problems) if extension else None
-    if extension:
-        problems += _expectations(source, extension[1], profile, catalogue, extension[0])
-    if problems or extension is None or profile is None:
+    problems = [*_invalid(source, Toolkit, source.data, ())]
+    problems += _activities(source, catalogue)
+    problems += _controls(source)
+    at = _extension_at(source)
+    if at is None:
+        message = "no extension called gameday: nothing would be judged"
+        problems.append(source.problem(("extensions",), message, "add {name: gameday, load: ..., expect: ...}"))
+        raise InputError(problems)
+    entry = source.data["extensions"][at[1]]
+    problems += _invalid(source, Extension, entry, at)
+    profile = _profile(source, (*at, "load"), entry.get("load"), catalogue, problems)
+    problems += _names(source, (*at, "expect"), entry.get("expect"), profile, catalogue)
+    if problems or profile is None:
         raise InputError(sorted(problems, key=lambda problem: problem.line or 0))
-    at, model = extension
-    expect = source.data["extensions"][at[1]]["expect"]
-    return Experiment(path.stem, source.data["title"], source, model, profile, expect, _lines(source, at, expect))
+    expect = entry["expect"]
+    lines = _lines(source, at, expect)
+    extension = Extension.model_validate(entry)
+    return Experiment(path.stem, source.data["title"], source, extension, profile, expect, lines)
 
 
 def check(paths: Iterable[Path], catalogue: Catalogue) -> list[Experiment]:
@@ -188,41 +191,55 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "Experiment"}
 
 
-def _activities(source: YamlFile, toolkit: Toolkit, catalogue: Catalogue) -> Iterator[Problem]:
-    groups: list[tuple[tuple[str, ...], list[Activity]]] = [
-        (("method",), toolkit.method),
-        (("rollbacks",), toolkit.rollbacks),
-    ]
-    if toolkit.hypothesis:
-        groups.append((("steady-state-hypothesis", "probes"), toolkit.hypothesis.probes))
-    for at, activities in groups:
-        for index, activity in enumerate(activities):
-            yield from _activity(source, (*at, index), activity, catalogue)
-    yield from _shape(source, toolkit)
-    for index, probe in enumerate(toolkit.hypothesis.probes if toolkit.hypothesis else ()):
-        if probe.tolerance is None:
-            at = ("steady-state-hypothesis", "probes", index)
+def _invalid(source: YamlFile, model: type[Strict], data: Any, at: Location) -> list[Problem]:
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        return source.explain(error, model, at)
+    return []
+
+
+def _entries(source: YamlFile, *keys: str) -> Iterator[tuple[Location, dict[str, Any]]]:
+    """The mappings of the list at `keys`, each with its place, whatever else may be wrong."""
+    node: Any = source.data
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    for index, entry in enumerate(node if isinstance(node, list) else ()):
+        if isinstance(entry, dict):
+            yield (*keys, index), entry
+
+
+def _activities(source: YamlFile, catalogue: Catalogue) -> Iterator[Problem]:
+    """What is wrong with the activities that are well formed; `Toolkit` tells of the others."""
+    for keys in (("method",), ("rollbacks",), _PROBES):
+        for at, entry in _entries(source, *keys):
+            if not _invalid(source, Activity, entry, at):
+                yield from _activity(source, at, Activity.model_validate(entry), catalogue)
+    yield from _shape(source)
+    for at, entry in _entries(source, *_PROBES):
+        if "tolerance" not in entry:
             yield source.problem(at, "a probe without a tolerance", "add tolerance: 200, or what holds")
 
 
-def _shape(source: YamlFile, toolkit: Toolkit) -> Iterator[Problem]:
+def _shape(source: YamlFile) -> Iterator[Problem]:
     """A fault that nothing holds or undoes is what the toolkit would be green over."""
-    method = [_gameday(activity) for activity in toolkit.method]
+    method = [_gameday(entry) for _, entry in _entries(source, "method")]
     if "inject" not in method:
         return
     if "hold" not in method[method.index("inject") :]:
         mend = f"add an action with module {ACTIVITIES}, func hold, after the inject"
         yield source.problem(("method",), "nothing holds the fault: the method would end at once", mend)
-    if "undo" not in [_gameday(activity) for activity in toolkit.rollbacks]:
-        mend = f"add an action with module {ACTIVITIES}, func undo"
+    if "undo" not in [_gameday(entry) for _, entry in _entries(source, "rollbacks")]:
+        mend = f"add rollbacks with an action with module {ACTIVITIES}, func undo"
         yield source.problem(("rollbacks",), "nothing undoes the fault", mend)
 
 
-def _gameday(activity: Activity) -> str | None:
+def _gameday(activity: Mapping[str, Any]) -> str | None:
     """The name of our own activity; None for anybody else's."""
-    if activity.provider.get("module") != ACTIVITIES:
+    provider = activity.get("provider")
+    if not isinstance(provider, dict) or provider.get("module") != ACTIVITIES:
         return None
-    return str(activity.provider.get("func"))
+    return str(provider.get("func"))
 
 
 def _activity(source: YamlFile, at: Location, activity: Activity, catalogue: Catalogue) -> Iterator[Problem]:
@@ -241,7 +258,7 @@ def _activity(source: YamlFile, at: Location, activity: Activity, catalogue: Cat
         return
     if isinstance(provider, Python):
         yield from _call(source, where, provider)
-        if _gameday(activity) == "inject":
+        if (provider.module, provider.func) == (ACTIVITIES, "inject"):
             yield from _fault(source, (*where, "arguments"), provider.arguments, catalogue)
 
 
@@ -283,6 +300,9 @@ def _fault(source: YamlFile, at: Location, arguments: Mapping[str, Any], catalog
     name, target = arguments.get("fault"), arguments.get("target")
     if not isinstance(name, str) or not isinstance(target, str) or "${" in f"{name}{target}":
         return
+    if name not in registry.FAULTS and target not in catalogue.services and not catalogue.find(target):
+        known = [*catalogue.services, *(edge.name for edge in catalogue.edges)]
+        yield source.problem((*at, "target"), f"no such target {target!r}", suggestion(target, known), target)
     for problem in registry.problems(name, target, arguments.get("arguments") or {}, catalogue):
         key = tuple((problem.key or "arguments").split("."))
         yield source.problem((*at, *key), problem.message, problem.mend, problem.value)
@@ -298,76 +318,73 @@ def _lease(source: YamlFile, at: Location, lease: Any) -> Iterator[Problem]:
         yield source.problem(at, str(error), "write a duration with its unit", lease)
 
 
-def _controls(source: YamlFile, toolkit: Toolkit) -> Iterator[Problem]:
+def _controls(source: YamlFile) -> Iterator[Problem]:
     """The toolkit logs a control that it cannot import, and goes on without it."""
-    places: list[tuple[Location, list[Control]]] = [(("controls",), toolkit.controls)]
-    if toolkit.hypothesis:
-        places.append((("steady-state-hypothesis", "controls"), toolkit.hypothesis.controls))
-    for key, activities in (("method", toolkit.method), ("rollbacks", toolkit.rollbacks)):
-        places += [((key, index, "controls"), activity.controls) for index, activity in enumerate(activities)]
-    for at, controls in places:
-        for index, control in enumerate(controls):
-            try:
-                _import(control.provider.module)
-            except ImportError as error:
-                where = (*at, index, "provider", "module")
-                yield source.problem(where, str(error), "install it, or correct the name", control.provider.module)
+    holders: list[tuple[Location, Any]] = [((), source.data)]
+    holders.append((("steady-state-hypothesis",), source.data.get("steady-state-hypothesis")))
+    for keys in (("method",), ("rollbacks",), _PROBES):
+        holders += _entries(source, *keys)
+    for at, holder in holders:
+        controls = holder.get("controls") if isinstance(holder, dict) else None
+        for index, control in enumerate(controls if isinstance(controls, list) else ()):
+            where = (*at, "controls", index)
+            if not _invalid(source, Control, control, where):
+                yield from _control(source, (*where, "provider", "module"), control["provider"]["module"])
 
 
-def _extension(source: YamlFile, problems: list[Problem]) -> tuple[tuple[str, int], Extension] | None:
-    entries = source.data.get("extensions")
-    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-        if isinstance(entry, dict) and entry.get("name") == "gameday":
-            at = ("extensions", index)
-            try:
-                return at, source.validate(Extension, entry, at)
-            except InputError as error:
-                problems += error.problems
-                return None
-    message = "no extension called gameday: nothing would be judged"
-    problems.append(source.problem(("extensions",), message, "add {name: gameday, load: ..., expect: ...}"))
+def _control(source: YamlFile, at: Location, module: str) -> Iterator[Problem]:
+    try:
+        _import(module)
+    except ImportError as error:
+        yield source.problem(at, str(error), "install it, or correct the name", module)
+
+
+def _extension_at(source: YamlFile) -> tuple[str, int] | None:
+    for at, entry in _entries(source, "extensions"):
+        if entry.get("name") == "gameday":
+            return "extensions", int(at[1])
     return None
 
 
 def _profile(
-    source: YamlFile, extension: tuple[Location, Extension], catalogue: Catalogue, problems: list[Problem]
+    source: YamlFile, at: Location, name: Any, catalogue: Catalogue, problems: list[Problem]
 ) -> load.Load | None:
-    at, model = extension
     known = load.names(catalogue.directory)
-    if model.load not in known:
-        message = f"unknown load profile {model.load!r}"
-        problems.append(source.problem((*at, "load"), message, suggestion(model.load, known), model.load))
+    if not isinstance(name, str):
+        return None
+    if name not in known:
+        problems.append(source.problem(at, f"unknown load profile {name!r}", suggestion(name, known), name))
         return None
     try:
-        return load.read(model.load, catalogue)
+        return load.read(name, catalogue)
     except InputError as error:
         problems += error.problems
         return None
 
 
-def _expectations(
-    source: YamlFile, extension: Extension, profile: load.Load | None, catalogue: Catalogue, at: Location
+def _names(
+    source: YamlFile, at: Location, expect: Any, profile: load.Load | None, catalogue: Catalogue
 ) -> Iterator[Problem]:
-    at = (*at, "expect")
-    for index, users in enumerate(extension.expect.users):
-        if profile and users.route not in profile.profile.routes:
-            message = f"the load {profile.name!r} has no route {users.route!r}"
-            mend = suggestion(users.route, profile.profile.routes)
-            yield source.problem((*at, "users", index, "route"), message, mend, users.route)
-    for index, breaker in enumerate(extension.expect.breaker):
-        if not catalogue.find(breaker.edge):
-            mend = suggestion(breaker.edge, (edge.name for edge in catalogue.edges))
-            where = (*at, "breaker", index, "edge")
-            yield source.problem(where, f"unknown edge {breaker.edge!r}", mend, breaker.edge)
+    """Every route, edge and alert that is expected of must exist."""
     try:
-        known = alert_names(catalogue)
+        alerts = alert_names(catalogue)
     except InputError as error:
         yield from error.problems
-        return
-    for index, alert in enumerate(extension.expect.alerts):
-        if known is not None and alert.name not in known:
-            where = (*at, "alerts", index, "name")
-            yield source.problem(where, f"unknown alert {alert.name!r}", suggestion(alert.name, known), alert.name)
+        alerts = None
+    edges = {edge.name for edge in catalogue.edges}
+    routes = profile.profile.routes if profile else None
+    known: list[tuple[str, str, str, Collection[str] | None]] = [
+        ("users", "route", "route of the load", routes),
+        ("breaker", "edge", "edge", {*edges, *(f"{edge.name}:{edge.port}" for edge in catalogue.edges)}),
+        ("alerts", "name", "alert", alerts),
+    ]
+    for kind, key, what, names in known:
+        entries = expect.get(kind) if isinstance(expect, dict) else None
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            name = entry.get(key) if isinstance(entry, dict) else None
+            if names is not None and isinstance(name, str) and name not in names:
+                where = (*at, kind, index, key)
+                yield source.problem(where, f"unknown {what} {name!r}", suggestion(name, names), name)
 
 
 def alert_names(catalogue: Catalogue) -> Collection[str] | None:

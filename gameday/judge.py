@@ -81,8 +81,10 @@ def _experiment(history: History, run: Any) -> Iterator[Finding]:
 
 
 def _load(history: History, run: Any) -> Iterator[Finding]:
+    file, lines = run.get("file"), run.get("lines", {})
     for route, threshold in TypeAdapter(dict[str, Threshold]).validate_python(run.get("routes", {})).items():
-        yield from _guarded("load", partial(_one, load.check, history, route, threshold))
+        for finding in _guarded("load", partial(_one, load.check, history, route, threshold)):
+            yield finding.model_copy(update={"file": file, "line": lines.get(route)})
 
 
 def _one(check: Callable[..., Finding], *arguments: Any) -> Sequence[Finding]:

@@ -43,6 +43,7 @@ class Profile(Strict):
     routes: dict[Route, Threshold] = Field(min_length=1)
     duration: Duration = 20.0
     timeout: Duration = 10.0
+    gate: bool = Field(default=False, description="Part of `gameday gate`")
     target: str | None = Field(default=None, description="A service; default: x-gameday.entry")
 
 

@@ -1,0 +1,64 @@
+"""Runs a load profile without any fault, and records what its users saw."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from gameday import __version__
+from gameday.bench import Bench, wait
+from gameday.collector import Collector
+from gameday.engine import plan, recorded
+from gameday.journal import Journal
+from gameday.judge import JOURNAL, judge, read
+from gameday.load import Load
+from gameday.progress import Progress
+from gameday.tools.locust import LoadChild
+from gameday.verdict import Result
+
+
+def run(load: Load, bench: Bench, directory: Path, progress: Progress, duration: float | None = None) -> Result:
+    """The judged run of `duration` seconds (the profile's own). Raises GamedayError where it could not begin."""
+    bench.require_whole()
+    directory.mkdir(parents=True)
+    journal = Journal(directory / JOURNAL)
+    child = LoadChild(plan(load, bench, ()), directory / "load.log")
+    collector = Collector(journal, bench, directory.name, child)
+    try:
+        with recorded(collector):
+            _record(load, bench, collector, progress, duration or load.profile.duration)
+            child.stop()
+            collector.finish()
+    finally:
+        child.stop(timeout=2.0)
+        journal.close()
+    return judge(read(directory), directory)
+
+
+def _record(load: Load, bench: Bench, collector: Collector, progress: Progress, duration: float) -> None:
+    """The load as a history with a control window alone."""
+    collector.write(
+        "run",
+        sync=True,
+        id=collector.run,
+        suite="load",
+        experiment=load.name,
+        title=load.profile.title,
+        file=str(load.source.path),
+        lines={route: load.source.line(("routes", route)) for route in load.profile.routes},
+        gameday=__version__,
+        time_scale=bench.scale.factor,
+        scrape_interval=bench.prometheus.scrape_interval() if bench.prometheus else None,
+        routes=load.source.data["routes"],
+        substitutions=bench.status.get("substitutions", {}),
+    )
+    end = time.monotonic() + duration
+
+    def over() -> bool:
+        collector.poll()
+        progress.step(f"{load.name}: {max(0.0, end - time.monotonic()):.0f}s of load to go")
+        return time.monotonic() >= end
+
+    collector.write("window", window="control", edge="start", wall=time.time())
+    wait(over, duration + 1)
+    collector.write("window", window="control", edge="end", wall=time.time())
