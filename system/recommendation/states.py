@@ -7,11 +7,14 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from system.kit.client import UnavailableError
 from system.kit.problem import ProblemError
 from system.recommendation.features import Features
 from system.recommendation.serving import Serving
 
 PATH = "/_pact/states"
+# How many items the user of each state likes.
+STATES = {"a user who likes some items": 3, "a user of whom nothing is known": 0}
 
 
 class State(BaseModel):
@@ -28,15 +31,16 @@ def router(serving: Serving, features: Features) -> APIRouter:
     @routes.post(PATH)
     async def enter(wanted: State) -> dict[str, Any]:
         user = str(wanted.params.get("userId", ""))
-        match wanted.state:
-            case "a user who likes some items":
-                await features.forget(user)
-                if wanted.action == "setup":
-                    await features.like(user, serving.model.item_ids[:3])
-            case "a user of whom nothing is known":
-                await features.forget(user)
-            case _:
-                raise ProblemError(422, f"there is no provider state {wanted.state!r}")
+        likes = STATES.get(wanted.state)
+        if likes is None:
+            raise ProblemError(422, f"there is no provider state {wanted.state!r}; there are {', '.join(STATES)}")
+        try:
+            await features.forget(user)
+            if likes and wanted.action == "setup":
+                await features.like(user, serving.model.item_ids[:likes])
+        except UnavailableError as error:
+            # Not a 5xx: verifiers try those again for minutes.
+            raise ProblemError(424, f"the state cannot be entered: {error}") from error
         return {"state": wanted.state, "modelVersion": serving.model.version}
 
     return routes

@@ -1,0 +1,88 @@
+"""Pact files: who promised what to whom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gameday.errors import InputError, Problem
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """`states` are the provider states that have to hold before it."""
+
+    description: str
+    states: tuple[str, ...]
+    line: int | None
+
+
+@dataclass(frozen=True)
+class Pact:
+    """`sha256` is of the file as it stands."""
+
+    file: Path
+    consumer: str
+    provider: str
+    interactions: tuple[Interaction, ...]
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.consumer}->{self.provider}"
+
+
+def read_all(directory: Path) -> list[Pact]:
+    """Every pact in `directory`. Raises InputError with the problems of all files, or where there is none."""
+    pacts: list[Pact] = []
+    problems: list[Problem] = []
+    for file in sorted(directory.glob("*.json")):
+        try:
+            pacts.append(read(file))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    if not pacts:
+        mend = "name the directory with --pacts, or run the consumer tests, which write them"
+        raise InputError(Problem(f"no pact in {directory}", mend=mend, file=directory))
+    return pacts
+
+
+def read(file: Path) -> Pact:
+    """Raises InputError: a contract that cannot be read must not look like one that is kept."""
+    try:
+        content = file.read_bytes()
+        raw = json.loads(content)
+    except OSError as error:
+        raise InputError(Problem(f"the pact cannot be read: {error.strerror}", "write it again", file)) from error
+    except ValueError as error:
+        line = getattr(error, "lineno", None)
+        raise InputError(Problem(f"this is no JSON: {error}", _MEND, file, line)) from error
+    try:
+        consumer, provider = str(raw["consumer"]["name"]), str(raw["provider"]["name"])
+        interactions = tuple(_interactions(raw, content.decode().splitlines()))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(Problem(f"this is no pact: {error} is missing", _MEND, file)) from error
+    if not interactions:
+        raise InputError(Problem("the pact has no interaction: it promises nothing", _MEND, file, key="interactions"))
+    return Pact(file, consumer, provider, interactions, hashlib.sha256(content).hexdigest())
+
+
+_MEND = "run the consumer tests, which write it"
+
+
+def _interactions(raw: dict[str, Any], lines: list[str]) -> Iterator[Interaction]:
+    for interaction in raw.get("interactions", ()):
+        description = str(interaction["description"])
+        states = tuple(str(state["name"]) for state in interaction.get("providerStates") or ())
+        yield Interaction(description, states, _line(lines, description))
+
+
+def _line(lines: list[str], description: str) -> int | None:
+    wanted = f'"description": {json.dumps(description)}'
+    return next((number for number, line in enumerate(lines, 1) if wanted in line), None)

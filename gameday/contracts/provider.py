@@ -1,0 +1,137 @@
+"""An instance of a provider of its own for a verification.
+
+Beside the running one, on the same real stores, because provider states need a
+way in that the running system must not have, and because what a verifier asks
+is not users' traffic: it would count in metrics, trip breakers and fill caches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from gameday.catalogue import Catalogue, Service, edges
+from gameday.errors import GamedayError
+from gameday.runtime import Endpoint, addresses, child, forks, health, layout
+
+LOOPBACK = "127.0.0.1"
+POLL_SECONDS = 0.1
+Endpoints = Mapping[str, Mapping[int, Endpoint]]
+
+
+@contextlib.contextmanager
+def instance(
+    catalogue: Catalogue, service: Service, running: Endpoints, log: Path, *, ready_timeout: float = 30.0
+) -> Iterator[Endpoint]:
+    """Where it listens, once it does. Raises GamedayError with its last words where it does not start."""
+    own = {port: Endpoint(LOOPBACK, _free_port()) for port in layout.container_ports(catalogue, service)}
+    if not own:
+        raise GamedayError(f"{service.name} exposes no port: add `expose` to it")
+    environment = _environment(catalogue, service, running, own)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            _command(service, own),
+            env=environment,
+            cwd=catalogue.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        endpoint = next(iter(own.values()))
+        probe = _probe(catalogue, service, own, environment)
+        why = asyncio.run(_ready(process, probe, endpoint, time.monotonic() + ready_timeout))
+        if why is not None:
+            raise GamedayError(f"{service.name} did not become ready: {why}\n{tail(log)}")
+        yield endpoint
+    finally:
+        _end(process)
+
+
+def _environment(
+    catalogue: Catalogue, service: Service, running: Endpoints, own: Mapping[int, Endpoint]
+) -> dict[str, str]:
+    def address(name: str, port: int | None) -> tuple[str, int] | None:
+        found = running.get(name, {}).get(port) if port is not None else None
+        return (found.host, found.port) if found else None
+
+    named = edges.rewritten(catalogue, service.name, address)
+    untouched = {key: value for key, value in named.items() if value == service.environment[key]}
+    states = service.provider_states.environment if service.provider_states else {}
+    return forks.environment() | named | addresses.own(untouched, own) | dict(states)
+
+
+def _command(service: Service, own: Mapping[int, Endpoint]) -> list[str]:
+    argv = addresses.arguments(layout.command(service), own)
+    if not argv:
+        raise GamedayError(f"{service.name} has no command: add x-gameday.command to it")
+    return [sys.executable, *argv[1:]] if argv[0] in ("python", "python3") else argv
+
+
+async def _ready(
+    process: subprocess.Popen[bytes], probe: health.Probe, endpoint: Endpoint, until: float
+) -> health.Answer:
+    """None once the health check passes, else why it does not."""
+    answer: health.Answer = "its port is not open"
+    while process.poll() is None and time.monotonic() < until:
+        if _listens(endpoint):
+            answer = await probe()
+        if answer is None:
+            return None
+        await asyncio.sleep(POLL_SECONDS)
+    return answer if process.poll() is None else f"it ended with exit code {process.returncode}"
+
+
+def _probe(
+    catalogue: Catalogue, service: Service, own: Mapping[int, Endpoint], environment: Mapping[str, str]
+) -> health.Probe:
+    if service.health is None:
+        return _nothing_to_ask
+    test = addresses.health(service.health.test, service.name, own)
+    limit = service.health.timeout
+
+    async def run(argv: Sequence[str]) -> health.Answer:
+        try:
+            code, output = await child.run(argv, environment=environment, directory=catalogue.directory, timeout=limit)
+        except subprocess.TimeoutExpired:
+            return f"the health check took more than {limit:g} s"
+        return None if code == 0 else output.strip()
+
+    return health.probe(test, own, environment, run)
+
+
+async def _nothing_to_ask() -> health.Answer:
+    return None
+
+
+def _listens(endpoint: Endpoint) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((endpoint.host, endpoint.port)) == 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-10:])
