@@ -11,7 +11,7 @@ import typer
 
 from gameday import alerts
 from gameday.catalogue import Catalogue, compose
-from gameday.cli.findings import finish
+from gameday.cli._findings import finish
 from gameday.errors import InputError, Problem
 from gameday.tools import promtool
 from gameday.verdict import Finding, Verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import typer
 
 from gameday import dashboards
-from gameday.catalogue import compose
-from gameday.cli.findings import finish
+from gameday.cli._findings import finish
+from gameday.cli._judged import catalogue
 from gameday.control import Control
 from gameday.errors import InputError, Problem
 
@@ -76,11 +75,11 @@ def _prometheus(url: str) -> Iterator[Any]:
 def _running() -> str:
     """Where the Prometheus of the running system listens."""
     with closing(Control.connect()) as control:
-        files = [Path(file) for file in control.call("status")["files"]]
         endpoints = control.call("endpoints")
-    name = compose.load(files, environment=os.environ).telemetry.prometheus
+    system = catalogue(())
+    name = system.telemetry.prometheus
     ports = endpoints.get(name, {}) if name else {}
     if not ports:
         mend = "name the service under x-gameday.telemetry.prometheus, or give --prometheus URL"
-        raise InputError(Problem("the running system has no Prometheus", mend, files[0] if files else None))
+        raise InputError(Problem("the running system has no Prometheus", mend, system.files[0]))
     return f"http://{next(iter(ports.values()))}"

@@ -138,27 +138,27 @@ def test_durations_are_written_as_prometheus_does(seconds: float, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "at", "message", "mend"),
+    ("change", "at", "told"),
     [
-        (("share = 10", "shar = 10"), (12, "fallback[0].shar"), "unknown key 'shar'", "did you mean share"),
-        (("objective = 99.9", "objective = 100"), (5, "slo[0].objective"), "100 %", "99.9"),
-        (("objective = 99.9", ""), (2, "slo[0].objective"), "missing", "add objective"),
-        (('window = "2m"', 'window = "16d"'), (13, "fallback[0].window"), "longer than the 15d", "at most 15d"),
-        (('window = "2m"', "window = 120"), (13, "fallback[0].window"), "not a duration", "correct window"),
+        (("share = 10", "shar = 10"), (12, "fallback[0].shar"), ("unknown key 'shar'", "did you mean share")),
+        (("objective = 99.9", "objective = 100"), (5, "slo[0].objective"), ("100 %", "99.9")),
+        (("objective = 99.9", ""), (2, "slo[0].objective"), ("missing", "add objective")),
+        (('window = "2m"', 'window = "16d"'), (13, "fallback[0].window"), ("longer than the 15d", "at most 15d")),
+        (('window = "2m"', "window = 120"), (13, "fallback[0].window"), ("not a duration", "correct window")),
         (
             ("->recommendation-svc", "->recomendation-svc"),
             (11, "fallback[0].edge"),
-            "no such edge",
-            "recommendation-svc",
+            ("no such edge", "recommendation-svc"),
         ),
-        (("GET /api/homepage", "GET /api/home"), (4, "slo[0].route"), "no route that is probed", "GET /api/homepage"),
-        (("RecommendationUnavailable", "HomepageUnavailable"), (15, "fallback[0].alert"), "used twice", "its own"),
-        (("[[fallback]]", "[[fallback"), (10, None), "Expected", "valid TOML"),
+        (("GET /api/homepage", "GET /api/home"), (4, "slo[0].route"), ("no route that is probed", "GET /api/homepage")),
+        (("RecommendationUnavailable", "HomepageUnavailable"), (15, "fallback[0].alert"), ("used twice", "its own")),
+        (("[[fallback]]", "[[fallback"), (10, None), ("Expected", "valid TOML")),
     ],
 )
 def test_a_wrong_slo_file_is_told_with_line_and_mend(
-    tmp_path: Path, catalogue: Catalogue, change: tuple[str, str], at: tuple[int, str | None], message: str, mend: str
+    tmp_path: Path, catalogue: Catalogue, change: tuple[str, str], at: tuple[int, str | None], told: tuple[str, str]
 ) -> None:
+    message, mend = told
     found = problems(tmp_path, catalogue, GOOD.replace(*change))
     assert [(problem.line, problem.key) for problem in found if message in problem.message] == [at]
     assert any(mend in problem.mend for problem in found)

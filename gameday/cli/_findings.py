@@ -22,6 +22,8 @@ _STYLES = {
 def finish(result: Result, *, as_json: bool) -> None:
     """Prints `result` and leaves with the exit code of its verdict."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
     if as_json:
         console.print_json(result.model_dump_json())
     else:
