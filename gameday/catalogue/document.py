@@ -151,7 +151,7 @@ class _Builder:
         if self.values > MAX_VALUES:
             raise InputError(self.problem(node, f"more than {MAX_VALUES} values", "use fewer aliases of aliases"))
         if isinstance(node, ScalarNode):
-            return self.scalar(node)
+            return self.readable(node, self.scalar(node))
         if id(node) in self.open:
             raise InputError(self.problem(node, "an alias that contains itself", "remove the alias"))
         self.open.add(id(node))
@@ -198,9 +198,18 @@ class _Builder:
 
     def key(self, node: Node) -> str | None:
         if isinstance(node, ScalarNode):
-            return str(node.value)
+            return str(self.readable(node, node.value))
         self.complain(node, "a key must be text", "write the key as text")
         return None
+
+    def readable(self, node: Node, value: Any) -> Any:
+        """`value`, with a pair of JSON's escapes as the one character that it means."""
+        if not isinstance(value, str) or value.isascii() and "\0" not in value:
+            return value
+        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if "\0" in whole:
+            self.complain(node, "a NUL character, which neither a path nor an environment can hold", "remove it")
+        return whole.replace("\0", "")
 
     def scalar(self, node: ScalarNode) -> Any:
         tag = (node.tag or "").removeprefix(_TAG)

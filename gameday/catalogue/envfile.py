@@ -25,13 +25,16 @@ def read(path: Path, variables: Mapping[str, str], *, raw: bool = False) -> dict
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(
             Problem(f"cannot read {path}: {error.strerror}", "create the file or drop its entry", file=path)
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(Problem(f"{path} is not UTF-8 text: {error.reason}", "save it as UTF-8", file=path)) from error
+    if "\0" in text:
+        raise InputError(Problem(f"{path} holds a NUL character", "remove it", file=path))
+    return text
 
 
 def _raw(text: str) -> dict[str, str]:
