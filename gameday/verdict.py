@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 INTERRUPTED = 130
 
@@ -49,6 +49,14 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, key=severity, default=Verdict.INCONCLUSIVE)
 
 
+def _encodable(text: str) -> str:
+    """What a service answered may hold half a surrogate pair, which no file can."""
+    return text.encode("utf-8", "replace").decode()
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+
+
 class Finding(BaseModel):
     """What one checker says of one expectation.
 
@@ -59,12 +67,12 @@ class Finding(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    check: str
-    subject: str
+    check: Text
+    subject: Text
     verdict: Verdict
-    expected: str
-    observed: str
-    detail: str = ""
+    expected: Text
+    observed: Text
+    detail: Text = ""
     n: int | None = None
     interval: tuple[float, float] | None = None
     file: str | None = None
@@ -77,8 +85,8 @@ class Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     suite: Literal["contracts", "experiments", "load", "alerts", "dashboards"]
-    name: str
-    title: str
+    name: Text
+    title: Text
     findings: tuple[Finding, ...]
     seconds: float = 0.0
     directory: str | None = None

@@ -21,11 +21,11 @@ def write(verdicts: Verdicts, histories: Mapping[str, History], out: Path) -> Pa
     annotations.
     """
     out.mkdir(parents=True, exist_ok=True)
-    (out / "verdict.json").write_text(json.render(verdicts))
+    (out / "verdict.json").write_text(json.render(verdicts), encoding="utf-8")
     (out / "junit.xml").write_text(junit.render(verdicts), encoding="utf-8")
     (out / "summary.md").write_text(markdown.render(verdicts), encoding="utf-8")
     report = out / "report.html"
-    report.write_text(html.render(verdicts, histories), encoding="utf-8")
+    report.write_text(html.render(verdicts, histories), encoding="utf-8", errors="replace")
     if os.environ.get("CI") == "true":
         for line in workflow.render(verdicts):
             print(line, flush=True)

@@ -67,7 +67,7 @@ def lease(*, undone: bool, exercised: bool) -> dict[str, Any]:
 
 
 def _requests(falls_back: bool, exercised: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     for number in range(int(END * 40)):
         at = number / 40
         hit = exercised and CONTROL + 0.2 <= at < FAULT + 1.6
