@@ -15,7 +15,7 @@ from gameday.catalogue.document import Map, Mark, Seq, at, entries, items
 from gameday.catalogue.edges import Stated
 from gameday.catalogue.extension import ServiceKeys, SystemKeys, TimerKeys
 from gameday.catalogue.merge import merge
-from gameday.catalogue.model import Catalogue, Service, Telemetry, Timer
+from gameday.catalogue.model import Catalogue, Published, Service, Telemetry, Timer
 from gameday.catalogue.project import Project
 from gameday.catalogue.services import Reader
 from gameday.errors import InputError, Problem
@@ -135,7 +135,7 @@ class _Assembly:
         self.choose()
         keys = {name: self.service_keys(name) for name in self.sources}
         system = self.keys(SystemKeys, self.read.document, [])
-        readers = {name: self.reader(name) for name in self.sources if not self.refused(name)}
+        readers = {name: self.reader(name) for name in self.sources}
         services = {name: reader.service(keys[name]) for name, reader in readers.items()}
         self.check_services(readers, services)
         self.check_names(system, keys)
@@ -177,13 +177,19 @@ class _Assembly:
     def complain(self, mark: Mark, message: str, mend: str, *path: str | int, value: Any = None) -> None:
         self.read.problems.append(at(mark, message, mend, path, value))
 
-    def refused(self, name: str) -> bool:
-        """The schema already says what is wrong: its values have types that nobody expects."""
-        key = f"services.{name}"
-        return any(each.key == key or (each.key or "").startswith(f"{key}.") for each in self.read.problems)
-
     def reader(self, name: str) -> Reader:
-        return Reader(self.read, self.variables, name, self.sources[name], self.marks[name])
+        """Reads what of a service is well formed: the keys about which there is a problem already are left out."""
+        usable = Map()
+        faulty = self.faulty(name)
+        for key, value, mark in entries(self.sources[name]):
+            if key not in faulty:
+                usable.put(key, value, mark)
+        return Reader(self.read, self.variables, name, usable, self.marks[name])
+
+    def faulty(self, name: str) -> set[str]:
+        prefix = f"services.{name}."
+        keys = (each.key or "" for each in self.read.problems)
+        return {key.removeprefix(prefix).partition(".")[0] for key in keys if key.startswith(prefix)}
 
     def service_keys(self, name: str) -> ServiceKeys:
         return self.keys(ServiceKeys, self.sources[name], ["services", name])
@@ -208,7 +214,7 @@ class _Assembly:
 
     def check_services(self, readers: Mapping[str, Reader], services: Mapping[str, Service]) -> None:
         for name, source in self.sources.items():
-            if name in readers and not source.keys() & {"image", "build", "provider"}:
+            if not source.keys() & {"image", "build", "provider"} and not self.faulty(name):
                 self.complain(
                     self.marks[name], f"{name!r} has neither image nor build", "add one of them", "services", name
                 )
@@ -217,7 +223,7 @@ class _Assembly:
                 if required and provider not in self.sources:
                     path = ("services", name, "depends_on", provider)
                     self.complain(mark, *self.missing(name, provider), *path, value=provider)
-            self.check_volumes(name, services[name], reader.source)
+            self.check_resources(name, services[name], reader.source)
         self.check_cycles(readers)
         self.check_ports(services)
 
@@ -242,28 +248,27 @@ class _Assembly:
             self.complain(mark, message, "remove one of these dependencies", "services", name, "depends_on", provider)
 
     def check_ports(self, services: Mapping[str, Service]) -> None:
-        taken: list[tuple[str, int, str, str]] = []
+        taken: list[tuple[str, Published]] = []
         for name, service in services.items():
             for port in service.published:
-                if port.host is None or port.location is None:
+                if port.host is None:
                     continue
-                for other, host, protocol, ip in taken:
-                    if (host, protocol) == (port.host, port.protocol) and _clash(ip, port.ip):
-                        mark = Mark(port.location.file, port.location.line, 1)
-                        message = f"{name!r} publishes port {port.host}, and so does {other!r}"
-                        self.complain(mark, message, "give one of them another port", "services", name, "ports")
-                        break
-                taken.append((name, port.host, port.protocol, port.ip))
+                if other := next((other for other, each in taken if _clash(each, port)), None):
+                    self.read.problems.append(_taken(name, port, other))
+                taken.append((name, port))
 
-    def check_volumes(self, name: str, service: Service, source: Map) -> None:
-        declared = self.read.document.get("volumes")
-        for volume in service.volumes:
-            if volume.kind != "volume" or volume.source is None:
-                continue
-            if not isinstance(declared, Map) or volume.source not in declared:
-                message = f"{name!r} mounts volume {volume.source!r}, which is not declared"
-                mend = f"add `{volume.source}:` under the top-level volumes"
-                self.complain(source.marks["volumes"], message, mend, "services", name, "volumes", value=volume.source)
+    def check_resources(self, name: str, service: Service, source: Map) -> None:
+        """Volumes, networks, secrets and configs must be declared at the top."""
+        volumes = (volume.source for volume in service.volumes if volume.kind == "volume" and volume.source)
+        used = {"volumes": list(volumes)} | {key: _names(source.get(key)) for key in ("networks", "secrets", "configs")}
+        for section, wanted in used.items():
+            declared = self.read.document.get(section)
+            for each in wanted:
+                if each == "default" or (isinstance(declared, Map) and each in declared):
+                    continue
+                message = f"{name!r} uses {each!r} of {section}, which is not declared"
+                mend = f"add `{each}:` under the top-level {section}"
+                self.complain(source.marks[section], message, mend, "services", name, section, value=each)
 
     def check_names(self, system: SystemKeys, keys: Mapping[str, ServiceKeys]) -> None:
         """Every service that x-gameday names must be one."""
@@ -311,6 +316,12 @@ class _Assembly:
                     yield Stated(name, provider)
 
 
+def _names(listed: Any) -> list[str]:
+    """What a service lists: names, or mappings with a `source`."""
+    found = [each.get("source") if isinstance(each, Map) else each for each in listed or ()]
+    return [str(each) for each in found if each is not None]
+
+
 def _aliases(source: Map) -> Iterator[str]:
     """Other names under which Docker's DNS knows a service."""
     networks = source.get("networks")
@@ -328,8 +339,15 @@ def _links(source: Map) -> Iterator[tuple[str, str, Mark]]:
         yield provider, alias or provider, mark
 
 
-def _clash(one: str, other: str) -> bool:
-    return one == other or one in _ANY_ADDRESS or other in _ANY_ADDRESS
+def _clash(one: Published, other: Published) -> bool:
+    same = (one.host, one.protocol) == (other.host, other.protocol)
+    return same and (one.ip == other.ip or one.ip in _ANY_ADDRESS or other.ip in _ANY_ADDRESS)
+
+
+def _taken(name: str, port: Published, other: str) -> Problem:
+    file, line = (port.location.file, port.location.line) if port.location else (None, None)
+    message = f"{name!r} publishes port {port.host}, and so does {other!r}"
+    return Problem(message, "give one of them another port", file, line, key=f"services.{name}.ports", value=port.host)
 
 
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:

@@ -204,7 +204,7 @@ class _Builder:
 
     def readable(self, node: Node, value: Any) -> Any:
         """`value`, with a pair of JSON's escapes as the one character that it means."""
-        if not isinstance(value, str) or value.isascii() and "\0" not in value:
+        if not isinstance(value, str) or (value.isascii() and "\0" not in value):
             return value
         whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if "\0" in whole:

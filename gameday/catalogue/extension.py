@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -13,8 +14,17 @@ from gameday.errors import Problem
 
 KEY = "x-gameday"
 
-Route = Annotated[str, StringConstraints(pattern=r"^[A-Z]+ /\S*$")]
-Path = Annotated[str, StringConstraints(pattern=r"^/\S*$")]
+_ROUTE = r"^[A-Z]+ /\S*$"
+_PATH = r"^/\S*$"
+_ADDRESS = r"^[\w.-]+:\d{1,5}$"
+_MENDS = {
+    _ROUTE: "write a method and a path, such as GET /api/homepage",
+    _PATH: "write a path such as /metrics",
+    _ADDRESS: "write HOST:PORT",
+}
+
+Route = Annotated[str, StringConstraints(pattern=_ROUTE)]
+Path = Annotated[str, StringConstraints(pattern=_PATH)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -32,7 +42,7 @@ class TimerKeys(_Strict):
 class TelemetryKeys(_Strict):
     prometheus: str | None = None
     alertmanager: str | None = None
-    webhook: Annotated[str, StringConstraints(pattern=r"^[\w.-]+:\d{1,5}$")] | None = None
+    webhook: Annotated[str, StringConstraints(pattern=_ADDRESS)] | None = None
     rules: str | None = None
     slos: str | None = None
 
@@ -70,13 +80,21 @@ Keys = TypeVar("Keys", SystemKeys, ServiceKeys)
 
 
 def parse(model: type[Keys], value: Any, path: list[str | int], mark: Mark) -> tuple[Keys, list[Problem]]:
-    """The keys under `value`, which stands at `path` and `mark`; the defaults where there are problems."""
+    """The keys under `value`, which stands at `path` and `mark`, without those that have problems."""
     if value is None:
         return model(), []
     try:
         return model.model_validate(value), []
     except ValidationError as error:
-        return model(), [_problem(model, each, value, path, mark) for each in error.errors()]
+        problems = [_problem(model, each, value, path, mark) for each in error.errors()]
+        return _rest(model, value, {each["loc"][0] for each in error.errors() if each["loc"]}), problems
+
+
+def _rest(model: type[Keys], value: Any, faulty: set[str | int]) -> Keys:
+    """Read on without the faulty keys, so that what else is wrong is told in the same breath."""
+    if not isinstance(value, Mapping):
+        return model()
+    return model.model_validate({key: child for key, child in value.items() if key not in faulty})
 
 
 def _problem(model: type[BaseModel], error: Any, value: Any, path: list[str | int], mark: Mark) -> Problem:
@@ -88,7 +106,8 @@ def _problem(model: type[BaseModel], error: Any, value: Any, path: list[str | in
         mend = f"did you mean {near[0]!r}?" if near else f"remove it; known are {', '.join(known)}"
         return at(place, f"unknown key {str(inside[-1])!r}", mend, [*path, *inside])
     given = error["input"] if isinstance(error["input"], str | int | float) else None
-    return at(place, error["msg"], _mend(error), [*path, *inside], given)
+    message = error["msg"].removeprefix("Input ").removeprefix("String ")
+    return at(place, message, _mend(error), [*path, *inside], given)
 
 
 def _model_at(model: type[BaseModel], inside: list[str | int]) -> type[BaseModel]:
@@ -103,4 +122,6 @@ def _mend(error: Any) -> str:
     context = error.get("ctx") or {}
     if "expected" in context:
         return f"write one of {context['expected']}"
-    return f"match {context['pattern']}" if "pattern" in context else "correct the value"
+    if "gt" in context or "ge" in context:
+        return f"write a number {'above' if 'gt' in context else 'not below'} {context.get('gt', context.get('ge')):g}"
+    return _MENDS.get(context.get("pattern"), str(error["msg"]).replace("Input should be", "write"))

@@ -12,10 +12,20 @@ from check_jsonschema.builtin_schemas import get_builtin_schema  # type: ignore[
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from gameday.catalogue.document import RESET, Map, Mark, Seq, at, locate
+from gameday.catalogue.document import RESET, Map, Mark, Seq, at, locate, text_of
 from gameday.errors import Problem
 
 _UNKNOWN_KEY = ("additionalProperties", "unevaluatedProperties")
+_DURATIONS = {
+    "interval",
+    "timeout",
+    "start_period",
+    "start_interval",
+    "stop_grace_period",
+    "delay",
+    "monitor",
+    "window",
+}
 _NAMES = {
     "string": "text",
     "object": "a mapping",
@@ -62,7 +72,7 @@ def _explain(error: ValidationError, prefix: list[str | int], document: Map, sta
     elif error.validator in ("oneOf", "anyOf") and (inner := _deepest(error)):
         yield from _explain(inner, path, document, start)
     else:
-        message, mend = _words(error)
+        message, mend = _words(error, str(path[-1]) if path else "")
         value = error.instance if isinstance(error.instance, str | int | float | None) else None
         yield at(locate(document, path, start), message, mend, path, value)
 
@@ -105,9 +115,9 @@ def _allowed(schema: Any) -> tuple[set[str], set[str]]:
     return known, patterns
 
 
-def _words(error: ValidationError) -> tuple[str, str]:
+def _words(error: ValidationError, key: str) -> tuple[str, str]:
     if error.validator == "type" or (error.validator in ("oneOf", "anyOf") and error.context):
-        return _type_words(error)
+        return _type_words(error, key)
     if error.validator == "required":
         return error.message, "add the key"
     if error.validator == "uniqueItems":
@@ -115,14 +125,17 @@ def _words(error: ValidationError) -> tuple[str, str]:
     return error.message, f"satisfy {error.validator}: {error.validator_value}"
 
 
-def _type_words(error: ValidationError) -> tuple[str, str]:
+def _type_words(error: ValidationError, key: str) -> tuple[str, str]:
     wanted: list[str] = []
     for each in (error, *(error.context or ())):
         if each.validator == "type":
             types = each.validator_value
             wanted += [types] if isinstance(types, str) else types
     names = " or ".join(_NAMES.get(name, name) for name in dict.fromkeys(wanted))
-    return f"must be {names}, is {_kind(error.instance)}", f"write {names}"
+    mend = f"write {names}"
+    if "string" in wanted and isinstance(error.instance, int | float):
+        mend = "write a duration such as 5s" if key in _DURATIONS else f'quote it: "{text_of(error.instance)}"'
+    return f"must be {names}, is {_kind(error.instance)}", mend
 
 
 def _kind(value: Any) -> str:
