@@ -8,13 +8,14 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from gameday.catalogue import Catalogue
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.faults import Evidence, Fault, registry
 from gameday.faults.arguments import nearest
-from gameday.journal import History, Journal
+from gameday.journal import History, Journal, read
 from gameday.runtime import ProcessId, Runtime, procfs
 
 LONGEST_TTL = 3600.0
@@ -300,14 +301,21 @@ def unfinished(history: History) -> list[dict[str, Any]]:
     return [lease for lease in last.values() if lease["state"] in OPEN]
 
 
-def settle(history: History, journal: Journal, living: Sequence[ProcessId]) -> list[dict[str, Any]]:
-    """Closes the leases of a system that has ended, after its supervisor crashed.
+def settle(path: Path, living: Sequence[ProcessId]) -> list[dict[str, Any]]:
+    """Closes the leases in the journal `path` of a system that has ended, after its supervisor crashed.
 
     With no process of that system `living` (its services, its proxies) no effect
     can be left: processes cannot stay stopped, toxics cannot stay installed. Each
     lease is journalled as undone; with a survivor as leaked.
     """
-    return [_settled(lease, journal, living) for lease in unfinished(history)]
+    left = unfinished(read(path))
+    if not left:
+        return []
+    journal = Journal(path)
+    try:
+        return [_settled(lease, journal, living) for lease in left]
+    finally:
+        journal.close()
 
 
 def _settled(lease: dict[str, Any], journal: Journal, living: Sequence[ProcessId]) -> dict[str, Any]:

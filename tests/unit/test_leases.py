@@ -309,16 +309,15 @@ async def test_closing_undoes_everything_and_takes_nothing_more(keeper: LeaseKee
 
 async def test_after_a_crash_open_leases_are_closed_once_nothing_lives(keeper: LeaseKeeper) -> None:
     lease = await inject(keeper)
-    crashed = read(WORLD.journal)
-    assert [each["id"] for each in unfinished(crashed)] == [lease["id"]]
-    (closed,) = settle(crashed, keeper._journal, [])
+    assert [each["id"] for each in unfinished(read(WORLD.journal))] == [lease["id"]]
+    (closed,) = settle(WORLD.journal, [])
     assert (closed["state"], closed["undone"]["holds"]) == ("undone", True)
     assert phases()[-1] == "undone"
-    assert settle(read(WORLD.journal), keeper._journal, []) == []
+    assert settle(WORLD.journal, []) == []
 
 
 async def test_after_a_crash_a_survivor_means_leaked(keeper: LeaseKeeper) -> None:
     await inject(keeper)
-    (lease,) = settle(read(WORLD.journal), keeper._journal, [ProcessId(77, 1, "boot")])
+    (lease,) = settle(WORLD.journal, [ProcessId(77, 1, "boot")])
     assert (lease["state"], lease["mend"]) == ("leaked", "kill -9 77")
     assert unfinished(read(WORLD.journal))
