@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -22,9 +23,14 @@ class State:
 
     @classmethod
     def find(cls, project: Path | None = None) -> State:
-        """`$GAMEDAY_STATE`, else `.gameday` in `project` (default: here)."""
-        named = os.environ.get(VARIABLE)
-        return cls(Path(named).absolute() if named else (project or Path.cwd()).absolute() / _DEFAULT)
+        """`$GAMEDAY_STATE`, else `.gameday` in `project`, else the nearest one here or above that is ours."""
+        if named := os.environ.get(VARIABLE):
+            return cls(Path(named).absolute())
+        if project is not None:
+            return cls(project.absolute() / _DEFAULT)
+        here = Path.cwd()
+        found = (directory / _DEFAULT for directory in (here, *here.parents))
+        return cls(next(filter(_ours, found), here / _DEFAULT))
 
     @property
     def supervisor(self) -> Path:
@@ -86,6 +92,23 @@ class State:
         return found if isinstance(found, dict) else None
 
     @contextlib.contextmanager
+    def locked(self) -> Iterator[int | None]:
+        """The descriptor that holds the directory; None where a system is, or is being, run from it.
+
+        Guardian and supervisor inherit it: the lock is free when the last of them is gone, however they ended.
+        """
+        self.create()
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
     def socket_path(self) -> Iterator[str]:
         """The control socket under a name that fits in the kernel's 107 bytes, however deep the directory."""
         directory = os.open(self.directory, os.O_PATH | os.O_DIRECTORY)
@@ -93,3 +116,8 @@ class State:
             yield f"/proc/self/fd/{directory}/supervisor.sock"
         finally:
             os.close(directory)
+
+
+def _ours(directory: Path) -> bool:
+    """Not one that somebody else left in a shared directory above."""
+    return directory.is_dir() and directory.stat().st_uid == os.geteuid()

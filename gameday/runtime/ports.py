@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -32,14 +32,20 @@ def allot(
     published = {
         (name, entry.target): entry for name in wanted for entry in services[name].published if entry.host is not None
     }
-    problems = [problem for entry in published.values() if (problem := _in_use(entry))]
-    if problems:
-        raise InputError(problems)
+    found = problems([services[name] for name in wanted])
+    if found:
+        raise InputError(found)
     free = _free(place, taken={entry.host for entry in published.values() if entry.host})
     return {
         name: {port: Endpoint(LOOPBACK, _host_port(published.get((name, port)), free)) for port in ports}
         for name, ports in wanted.items()
     }
+
+
+def problems(services: Iterable[Service]) -> list[Problem]:
+    """Every published port that somebody else holds."""
+    published = (entry for service in services for entry in service.published)
+    return [problem for entry in published if (problem := _in_use(entry))]
 
 
 def _host_port(entry: Published | None, free: Iterator[int]) -> int:

@@ -94,7 +94,7 @@ class Tracker:
 
     def _marked(self, process: ProcessId) -> str | None:
         system, _, service = procfs.environment(process.pid).get(MARKER, "").partition("/")
-        return service if system == self._system and service else None
+        return service if system == self._system and service in self._roots.values() else None
 
     def _reap(self, table: Iterable[procfs.Stat]) -> None:
         """Zombies that were orphans have only us to bury them."""

@@ -46,6 +46,8 @@ class LocalServer(Protocol):
 
     # What the image listens on where compose does not say.
     PORTS: tuple[int, ...]
+    # Whether a person can ask its first port with a browser.
+    HTTP: bool
 
     def missing(self) -> str | None:
         """The package to install for the server to be there; None where it is."""

