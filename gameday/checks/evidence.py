@@ -42,7 +42,7 @@ def _judge(view: View, lease: Mapping[str, Any]) -> tuple[Verdict, str]:
 
 def _leaked(lease: Mapping[str, Any]) -> bool:
     """A fault that was never in force has nothing to undo."""
-    if lease["state"] in ("leaked", "in-force"):
+    if lease["state"] in ("leaked", "in-force", "intended"):
         return True
     return bool(lease.get("in_force_wall")) and not _holds(lease, "undone")
 
