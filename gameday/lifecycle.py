@@ -16,7 +16,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from gameday import guardian, journal, leases, trust
+from gameday import guardian, leases, trust
 from gameday.catalogue import Catalogue, compose
 from gameday.control import Control, decode_problem
 from gameday.errors import GamedayError, InputError, Problem
@@ -132,9 +132,7 @@ def remove_volumes(state: State) -> None:
 def clean(state: State) -> list[str]:
     """Ends what a crash left of the system of `state` and closes its leases. Returns what was ended."""
     ended = guardian.sweep(state)
-    history = journal.read(state.leases)
-    if leases.unfinished(history):
-        leases.settle(history, journal.Journal(state.leases), list(guardian.leftovers(state)))
+    leases.settle(state.leases, list(guardian.leftovers(state)))
     return ended
 
 
