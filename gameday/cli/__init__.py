@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 
 import typer
 
@@ -70,4 +71,7 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except GamedayError as error:
         print(f"gameday: {error}", file=sys.stderr)
+        sys.exit(Verdict.INCONCLUSIVE.exit_code)
+    except Exception:  # noqa: BLE001 - left to itself a crash would exit 1, which means refuted
+        traceback.print_exc()
         sys.exit(Verdict.INCONCLUSIVE.exit_code)
