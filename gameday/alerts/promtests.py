@@ -56,11 +56,12 @@ def _of_arm(slo: Slo, arm: Arm, scale: float, step: float) -> Iterator[dict[str,
         {good - 1: (alert, False), good + bad - 1: (alert, True), good + bad + clean - 1: (alert, False)},
     )
     if bad > 1:
+        # The old burst must have left the long window: one that is too long still holds it.
         yield _case(
-            f"{name}: silent within the budget",
+            f"{name}: silent within the budget, whatever happened before the long window",
             step,
-            {series: _values((1, good), (0, bad - 1), (1, 1))},
-            {good + bad - 1: (alert, False)},
+            {series: _values((0, bad), (1, good), (0, bad - 1), (1, 1))},
+            {2 * bad + good - 1: (alert, False)},
         )
 
 

@@ -1,0 +1,70 @@
+"""promtool and amtool accept what is generated, and see what was weakened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gameday import alerts
+from gameday.catalogue import Catalogue, compose
+from gameday.errors import InputError
+from gameday.tools import promtool
+from gameday.verdict import Verdict
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return compose.load([ROOT / "docker-compose.yml"], environment={})
+
+
+@pytest.mark.parametrize("scale", [1, 7, 30, 1000])
+def test_the_files_of_every_scale_are_accepted(tmp_path: Path, catalogue: Catalogue, scale: float) -> None:
+    alerts.build(ROOT / "alerts" / "slos.toml", catalogue, scale, tmp_path)
+    result = promtool.check(tmp_path)
+    assert result.verdict is Verdict.CONFIRMED, result.findings
+    assert [finding.check for finding in result.findings] == ["promtool", "promtool", "promtool", "amtool"]
+
+
+@pytest.mark.parametrize(
+    "weaken",
+    [
+        lambda text: text.replace("> (14.4 * 0.001)", "> (144 * 0.001)"),
+        lambda text: text.replace("\n          and\n", "\n          or\n"),
+        lambda text: text.replace("> 0.1", "> 0.5"),
+        lambda text: text.replace("> 0.1", "> 0.01"),
+        lambda text: text.replace("> 0.1", "> 0.1 or vector(1)"),
+        lambda text: text.replace("fallback_total{", "fallbacks_total{"),
+        lambda text: text.replace("probe_success{", "probes_success{"),
+        lambda text: text.replace("[10s]", "[2m]"),
+        lambda text: text.replace("[2m]", "[1h]"),
+        lambda text: text.replace("[2m]", "[30s]"),
+        lambda text: text.replace("for: 1s", "for: 1h"),
+    ],
+)
+def test_a_weakened_rule_fails_its_own_test(tmp_path: Path, catalogue: Catalogue, weaken: Callable[[str], str]) -> None:
+    alerts.build(ROOT / "alerts" / "slos.toml", catalogue, 30, tmp_path)
+    rules = tmp_path / "rules.yml"
+    weakened = weaken(rules.read_text())
+    assert weakened != rules.read_text()
+    rules.write_text(weakened)
+    verdicts = {finding.subject: finding.verdict for finding in promtool.check(tmp_path).findings}
+    assert verdicts["promtool test rules rules_test.yml"] is Verdict.REFUTED
+
+
+def test_a_broken_configuration_is_refuted_with_what_the_tool_says(tmp_path: Path, catalogue: Catalogue) -> None:
+    alerts.build(ROOT / "alerts" / "slos.toml", catalogue, 1, tmp_path)
+    (tmp_path / "alertmanager.yml").write_text("route: {receiver: nobody}\n")
+    (bad,) = [finding for finding in promtool.check(tmp_path).findings if finding.verdict is not Verdict.CONFIRMED]
+    assert bad.check == "amtool"
+    assert "nobody" in bad.detail
+
+
+def test_a_missing_tool_is_told_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        promtool.check(tmp_path)
+    assert caught.value.problems[0].mend == "install it: sudo apt-get install prometheus"
