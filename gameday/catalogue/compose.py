@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import graphlib
 import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from gameday.catalogue import document, edges, envfile, extension, project
-from gameday.catalogue.document import Map, Mark, Seq, at, entries, items
+from gameday.catalogue import consistency, document, edges, envfile, extension, project
+from gameday.catalogue.document import Map, Mark, at, entries
 from gameday.catalogue.edges import Stated
 from gameday.catalogue.extension import ServiceKeys, SystemKeys, TimerKeys
 from gameday.catalogue.merge import merge
-from gameday.catalogue.model import Catalogue, Published, Service, Telemetry, Timer
+from gameday.catalogue.model import Catalogue, Telemetry, Timer
 from gameday.catalogue.project import Project
-from gameday.catalogue.services import Reader
+from gameday.catalogue.services import Reader, links
 from gameday.errors import InputError, Problem
 
 _DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -27,7 +24,6 @@ _OVERRIDES = (
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 )
-_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - read, not bound
 
 
 def find(start: Path, environment: Mapping[str, str] | None = None) -> list[Path]:
@@ -127,9 +123,8 @@ class _Assembly:
         self.variables = variables
         self.profiles = profiles
         self.start = Mark(files[0], 1, 1)
-        self.sources: dict[str, Map] = {}
+        self.sources = Map()
         self.inactive: dict[str, tuple[str, ...]] = {}
-        self.marks: dict[str, Mark] = {}
 
     def catalogue(self) -> Catalogue:
         self.choose()
@@ -137,8 +132,8 @@ class _Assembly:
         system = self.keys(SystemKeys, self.read.document, [])
         readers = {name: self.reader(name) for name in self.sources}
         services = {name: reader.service(keys[name]) for name, reader in readers.items()}
-        self.check_services(readers, services)
-        self.check_names(system, keys)
+        view = consistency.View(self.read.document, self.sources, self.inactive, readers, services, system, keys)
+        self.read.problems += [*consistency.problems(view, self.start)]
         if self.read.problems:
             raise InputError(_in_order(self.read.problems))
         names = {name: self.names(name) for name in services}
@@ -162,20 +157,16 @@ class _Assembly:
         listed = self.read.document.get("services")
         if not isinstance(listed, Map) or not listed:
             if not self.read.problems:
-                self.complain(self.start, "no services", "add `services:`", "services")
+                self.read.problems.append(at(self.start, "no services", "add `services:`", ["services"]))
             return
         for name, source, mark in entries(listed):
             if not isinstance(source, Map):
                 continue
-            self.marks[name] = mark
             profiles = tuple(map(str, source.get("profiles") or ()))
             if profiles and "*" not in self.profiles and self.profiles.isdisjoint(profiles):
                 self.inactive[name] = profiles
             else:
-                self.sources[name] = source
-
-    def complain(self, mark: Mark, message: str, mend: str, *path: str | int, value: Any = None) -> None:
-        self.read.problems.append(at(mark, message, mend, path, value))
+                self.sources.put(name, source, mark)
 
     def reader(self, name: str) -> Reader:
         """Reads what of a service is well formed: the keys about which there is a problem already are left out."""
@@ -184,7 +175,7 @@ class _Assembly:
         for key, value, mark in entries(self.sources[name]):
             if key not in faulty:
                 usable.put(key, value, mark)
-        return Reader(self.read, self.variables, name, usable, self.marks[name])
+        return Reader(self.read, self.variables, name, usable, self.sources.marks[name])
 
     def faulty(self, name: str) -> set[str]:
         prefix = f"services.{name}."
@@ -210,116 +201,25 @@ class _Assembly:
         slos = (self.directory / keys.slos).resolve() if keys.slos else None
         return Telemetry(keys.prometheus, keys.alertmanager, keys.webhook, keys.rules, slos)
 
-    # What one service alone cannot know.
-
-    def check_services(self, readers: Mapping[str, Reader], services: Mapping[str, Service]) -> None:
-        for name, source in self.sources.items():
-            if not source.keys() & {"image", "build", "provider"} and not self.faulty(name):
-                self.complain(
-                    self.marks[name], f"{name!r} has neither image nor build", "add one of them", "services", name
-                )
-        for name, reader in readers.items():
-            for provider, _, required, mark in reader.dependencies():
-                if required and provider not in self.sources:
-                    path = ("services", name, "depends_on", provider)
-                    self.complain(mark, *self.missing(name, provider), *path, value=provider)
-            self.check_resources(name, services[name], reader.source)
-        self.check_cycles(readers)
-        self.check_ports(services)
-
-    def missing(self, name: str, provider: str) -> tuple[str, str]:
-        """Message and mend for a service that is asked for and is not there."""
-        if profiles := self.inactive.get(provider):
-            message = f"{name!r} needs {provider!r}, whose profile {profiles[0]!r} is off"
-            return message, f"add --profile {profiles[0]}"
-        near = difflib.get_close_matches(provider, self.sources, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else f"name one of {', '.join(sorted(self.sources))}"
-        return f"{name!r} needs {provider!r}, which is no service of the file", mend
-
-    def check_cycles(self, readers: Mapping[str, Reader]) -> None:
-        graph = {name: set(reader.depends_on()) for name, reader in readers.items()}
-        try:
-            graphlib.TopologicalSorter(graph).prepare()
-        except graphlib.CycleError as error:
-            circle = list(reversed(error.args[1]))
-            name, provider = circle[0], circle[1]
-            mark = readers[name].source["depends_on"].marks[provider]
-            message = f"services wait for each other: {' -> '.join(circle)}"
-            self.complain(mark, message, "remove one of these dependencies", "services", name, "depends_on", provider)
-
-    def check_ports(self, services: Mapping[str, Service]) -> None:
-        taken: list[tuple[str, Published]] = []
-        for name, service in services.items():
-            for port in service.published:
-                if port.host is None:
-                    continue
-                if other := next((other for other, each in taken if _clash(each, port)), None):
-                    self.read.problems.append(_taken(name, port, other))
-                taken.append((name, port))
-
-    def check_resources(self, name: str, service: Service, source: Map) -> None:
-        """Volumes, networks, secrets and configs must be declared at the top."""
-        volumes = (volume.source for volume in service.volumes if volume.kind == "volume" and volume.source)
-        used = {"volumes": list(volumes)} | {key: _names(source.get(key)) for key in ("networks", "secrets", "configs")}
-        for section, wanted in used.items():
-            declared = self.read.document.get(section)
-            for each in wanted:
-                if each == "default" or (isinstance(declared, Map) and each in declared):
-                    continue
-                message = f"{name!r} uses {each!r} of {section}, which is not declared"
-                mend = f"add `{each}:` under the top-level {section}"
-                self.complain(source.marks[section], message, mend, "services", name, section, value=each)
-
-    def check_names(self, system: SystemKeys, keys: Mapping[str, ServiceKeys]) -> None:
-        """Every service that x-gameday names must be one."""
-        top = self.read.document
-        named = {
-            ("entry",): system.entry,
-            ("telemetry", "prometheus"): system.telemetry.prometheus,
-            ("telemetry", "alertmanager"): system.telemetry.alertmanager,
-        }
-        for path, name in named.items():
-            self.check_name(top, (extension.KEY, *path), (), name)
-        for consumer, theirs in keys.items():
-            for key, providers in (("on-loss", theirs.on_loss), ("kind", theirs.kind)):
-                for provider in providers:
-                    inside = (extension.KEY, key, provider)
-                    self.check_name(self.sources[consumer], inside, ("services", consumer), provider)
-
-    def check_name(self, tree: Map, inside: tuple[str, ...], prefix: tuple[str, ...], name: str | None) -> None:
-        if name is None or name in self.sources:
-            return
-        _, mend = self.missing("", name)
-        mark = document.locate(tree, inside, self.start)
-        self.complain(mark, f"{name!r} is no service that runs", mend, *prefix, *inside, value=name)
-
-    # Names and edges.
-
     def names(self, consumer: str) -> dict[str, str]:
         """Host name -> service as `consumer` resolves it; a service's own name wins over any alias."""
         aliases: dict[str, str] = {}
         for name, source in self.sources.items():
             for alias in _aliases(source):
                 aliases.setdefault(alias.lower(), name)
-        for provider, alias, _ in _links(self.sources[consumer]):
+        for provider, alias, _ in links(self.sources[consumer]):
             aliases[alias.lower()] = provider
-        own = {name.lower(): name for name in self.sources}
-        return {host: name for host, name in (aliases | own).items() if name in self.sources}
+        return aliases | {name.lower(): name for name in self.sources}
 
     def stated(self, readers: Mapping[str, Reader], keys: Mapping[str, ServiceKeys]) -> Iterator[Stated]:
         for name, reader in readers.items():
             providers = [provider for provider, *_ in reader.dependencies()]
-            providers += [provider for provider, *_ in _links(reader.source)]
+            providers += [provider for provider, *_ in links(reader.source)]
             providers += [*keys[name].on_loss, *keys[name].kind]
             for provider in dict.fromkeys(providers):
+                # What is not required may be missing.
                 if provider in self.sources and provider != name:
                     yield Stated(name, provider)
-
-
-def _names(listed: Any) -> list[str]:
-    """What a service lists: names, or mappings with a `source`."""
-    found = [each.get("source") if isinstance(each, Map) else each for each in listed or ()]
-    return [str(each) for each in found if each is not None]
 
 
 def _aliases(source: Map) -> Iterator[str]:
@@ -329,25 +229,6 @@ def _aliases(source: Map) -> Iterator[str]:
         if isinstance(network, Map):
             yield from map(str, network.get("aliases") or ())
     yield from (str(source[key]) for key in ("container_name", "hostname") if source.get(key))
-
-
-def _links(source: Map) -> Iterator[tuple[str, str, Mark]]:
-    """`SERVICE[:ALIAS]`"""
-    listed = source.get("links")
-    for entry, mark in items(listed) if isinstance(listed, Seq) else ():
-        provider, _, alias = str(entry).partition(":")
-        yield provider, alias or provider, mark
-
-
-def _clash(one: Published, other: Published) -> bool:
-    same = (one.host, one.protocol) == (other.host, other.protocol)
-    return same and (one.ip == other.ip or one.ip in _ANY_ADDRESS or other.ip in _ANY_ADDRESS)
-
-
-def _taken(name: str, port: Published, other: str) -> Problem:
-    file, line = (port.location.file, port.location.line) if port.location else (None, None)
-    message = f"{name!r} publishes port {port.host}, and so does {other!r}"
-    return Problem(message, "give one of them another port", file, line, key=f"services.{name}.ports", value=port.host)
 
 
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:

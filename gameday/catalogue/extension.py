@@ -124,4 +124,4 @@ def _mend(error: Any) -> str:
         return f"write one of {context['expected']}"
     if "gt" in context or "ge" in context:
         return f"write a number {'above' if 'gt' in context else 'not below'} {context.get('gt', context.get('ge')):g}"
-    return _MENDS.get(context.get("pattern"), str(error["msg"]).replace("Input should be", "write"))
+    return _MENDS.get(str(context.get("pattern")), str(error["msg"]).replace("Input should be", "write"))

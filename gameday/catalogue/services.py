@@ -214,6 +214,14 @@ def _states(keys: ServiceKeys) -> ProviderStates | None:
     return ProviderStates(states.path, states.environment) if states else None
 
 
+def links(source: Map) -> Iterator[tuple[str, str, Mark]]:
+    """Every `links` entry, SERVICE[:ALIAS]: service, alias, where."""
+    listed = source.get("links")
+    for entry, mark in items(listed) if isinstance(listed, Seq) else ():
+        provider, _, alias = str(entry).partition(":")
+        yield provider, alias or provider, mark
+
+
 def ports(text: str) -> list[int]:
     """`3000` or `3000-3005`. Raises ValueError."""
     first, _, last = text.partition("-")

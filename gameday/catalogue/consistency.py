@@ -1,0 +1,154 @@
+"""What one service alone cannot know: names that point nowhere, circles, ports claimed twice."""
+
+from __future__ import annotations
+
+import difflib
+import graphlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gameday.catalogue import extension
+from gameday.catalogue.document import Map, Mark, at, locate
+from gameday.catalogue.extension import ServiceKeys, SystemKeys
+from gameday.catalogue.model import Published, Service
+from gameday.catalogue.services import Reader, links
+from gameday.errors import Problem
+
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - read, not bound
+
+
+@dataclass(frozen=True)
+class View:
+    """A merged document and what was read of it. `sources` are the services that run, as written;
+    `inactive` those whose profiles, which it names, are all off."""
+
+    document: Map
+    sources: Map
+    inactive: Mapping[str, tuple[str, ...]]
+    readers: Mapping[str, Reader]
+    services: Mapping[str, Service]
+    system: SystemKeys
+    keys: Mapping[str, ServiceKeys]
+
+
+def problems(view: View, start: Mark) -> Iterator[Problem]:
+    """Everything that does not fit together; `start` is where nothing says a better place."""
+    yield from _images(view)
+    yield from _dependencies(view)
+    yield from _circles(view)
+    yield from _ports(view)
+    yield from _resources(view)
+    yield from _extension(view, start)
+
+
+def _images(view: View) -> Iterator[Problem]:
+    for name, reader in view.readers.items():
+        # A key that was left out as faulty may be a misspelt image.
+        whole = reader.source.keys() == view.sources[name].keys()
+        if whole and not reader.source.keys() & {"image", "build", "provider"}:
+            mark = view.sources.marks[name]
+            yield at(mark, f"{name!r} has neither image nor build", "add one of them", ["services", name])
+
+
+def _dependencies(view: View) -> Iterator[Problem]:
+    for name, reader in view.readers.items():
+        wanted = [("depends_on", *each) for each in reader.dependencies()]
+        wanted += [("links", provider, "", True, mark) for provider, _, mark in links(reader.source)]
+        for key, provider, _, required, mark in wanted:
+            if required and provider not in view.sources:
+                message = f"{name!r} needs {provider!r}, {_why_missing(view, provider)}"
+                yield at(mark, message, _mend(view, provider), ["services", name, key, provider], provider)
+
+
+def _why_missing(view: View, name: str) -> str:
+    profiles = view.inactive.get(name)
+    return f"whose profile {profiles[0]!r} is off" if profiles else "which is no service of the file"
+
+
+def _mend(view: View, name: str) -> str:
+    if profiles := view.inactive.get(name):
+        return f"add --profile {profiles[0]}"
+    near = difflib.get_close_matches(name, view.sources, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"name one of {', '.join(sorted(view.sources))}"
+
+
+def _circles(view: View) -> Iterator[Problem]:
+    graph = {name: set(service.depends_on) for name, service in view.services.items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        circle = list(reversed(error.args[1]))
+        name, provider = circle[0], circle[1]
+        mark = view.readers[name].source["depends_on"].marks[provider]
+        message = f"services wait for each other: {' -> '.join(circle)}"
+        yield at(mark, message, "remove one of these dependencies", ["services", name, "depends_on", provider])
+
+
+def _ports(view: View) -> Iterator[Problem]:
+    taken: list[tuple[str, Published]] = []
+    for name, service in view.services.items():
+        for port in service.published:
+            if port.host is None:
+                continue
+            if other := next((other for other, each in taken if _clash(each, port)), None):
+                yield _claimed(name, port, other)
+            taken.append((name, port))
+
+
+def _clash(one: Published, other: Published) -> bool:
+    same = (one.host, one.protocol) == (other.host, other.protocol)
+    return same and (one.ip == other.ip or one.ip in _ANY_ADDRESS or other.ip in _ANY_ADDRESS)
+
+
+def _claimed(name: str, port: Published, other: str) -> Problem:
+    file, line = (port.location.file, port.location.line) if port.location else (None, None)
+    message = f"{name!r} publishes port {port.host} {'twice' if name == other else f'as {other!r} does'}"
+    return Problem(message, "give one of them another port", file, line, key=f"services.{name}.ports", value=port.host)
+
+
+def _resources(view: View) -> Iterator[Problem]:
+    """Volumes, networks, secrets and configs must be declared at the top."""
+    for name, service in view.services.items():
+        source = view.readers[name].source
+        volumes = [volume.source for volume in service.volumes if volume.kind == "volume" and volume.source]
+        used = {"volumes": volumes} | {key: _listed(source.get(key)) for key in ("networks", "secrets", "configs")}
+        for section, wanted in used.items():
+            declared = view.document.get(section)
+            known = {"default", *(declared if isinstance(declared, Map) else ())}
+            for each in wanted:
+                if each not in known:
+                    message = f"{name!r} uses {each!r} of {section}, which is not declared"
+                    mend = f"add `{each}:` under the top-level {section}"
+                    yield at(source.marks[section], message, mend, ["services", name, section], each)
+
+
+def _listed(used: Any) -> list[str]:
+    """What a service lists: names, or mappings with a `source`."""
+    found = [each.get("source") if isinstance(each, Map) else each for each in used or ()]
+    return [str(each) for each in found if each is not None]
+
+
+def _extension(view: View, start: Mark) -> Iterator[Problem]:
+    """Every service that x-gameday names must be one."""
+    telemetry = view.system.telemetry
+    named = {
+        ("entry",): view.system.entry,
+        ("telemetry", "prometheus"): telemetry.prometheus,
+        ("telemetry", "alertmanager"): telemetry.alertmanager,
+    }
+    for path, name in named.items():
+        yield from _named(view, view.document, (extension.KEY, *path), [], name=name, start=start)
+    for consumer, keys in view.keys.items():
+        inside = [("on-loss", provider) for provider in keys.on_loss] + [("kind", provider) for provider in keys.kind]
+        for path in inside:
+            prefix = ["services", consumer]
+            yield from _named(view, view.sources[consumer], (extension.KEY, *path), prefix, name=path[-1], start=start)
+
+
+def _named(
+    view: View, tree: Map, path: tuple[str, ...], prefix: list[str], *, name: str | None, start: Mark
+) -> Iterator[Problem]:
+    if name is not None and name not in view.sources:
+        mark = locate(tree, path, start)
+        yield at(mark, f"{name!r} is no service that runs", _mend(view, name), [*prefix, *path], name)
