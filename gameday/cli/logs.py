@@ -12,7 +12,7 @@ import typer
 
 from gameday.errors import InputError, Problem
 
-EXAMPLE = "Example: $ gameday logs api-gateway -f"
+EXAMPLE = "Example: $ gameday logs api-gateway --tail 20"
 _POLL_SECONDS = 0.2
 
 

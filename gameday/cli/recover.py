@@ -22,7 +22,7 @@ def recover(
 
     In a running system: the faults whose undo failed; with --all every fault in force.
     After a crash: what outlived its supervisor is ended and its faults are closed.
-    Ends with 4 where something stays broken. Example: gameday recover
+    Ends with 4 where something stays broken.
     """
     from gameday import recovery
     from gameday.state import State
@@ -34,7 +34,7 @@ def recover(
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(recover)
+    app.command(epilog="Example: $ gameday recover")(recover)
 
 
 def _lines(found: Recovery) -> list[str]:

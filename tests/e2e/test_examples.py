@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,8 @@ TOLD_ELSEWHERE = {
     "gameday gate": "test_gate.py",
     "gameday up --wire all --time-scale 30": "the fixture wired",
     "gameday down": "the end of every fixture",
+    EXAMPLES["judge"]: "test_verdicts.py, on a run that there is",
+    EXAMPLES["dashboards push"]: "the integration tests of dashboards, with a Grafana of their own",
     "gameday experiment run experiments/recommendation-down.yaml": "test_verdicts.py",
 }
 TYPED = dict.fromkeys([*EXAMPLES.values(), *typed(ROOT / "README.md")])
@@ -38,7 +39,7 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("command", [command for command in TYPED if command and command not in TOLD_ELSEWHERE])
 def test_it_works_as_it_stands(wired: Gameday, checkout: Path, command: str) -> None:
     ran = subprocess.run(
-        shlex.split(command),
+        ["bash", "-euc", command],
         cwd=checkout,
         env=wired.env,
         stdin=subprocess.DEVNULL,

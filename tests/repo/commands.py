@@ -34,7 +34,7 @@ def leaves(command: click.Command | None = None, name: str = "") -> Iterator[tup
 
 def example(command: click.Command) -> str | None:
     """`gameday edges --json`, from the line `Example: $ gameday edges --json` of a help text."""
-    found = re.search(r"\$ (gameday [^\n]+)", f"{command.epilog or ''}\n{command.help or ''}")
+    found = re.search(r"Example: \$ ([^\n]+)", f"{command.epilog or ''}\n{command.help or ''}")
     return found[1].strip() if found else None
 
 
