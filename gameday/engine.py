@@ -12,12 +12,13 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gameday import __version__
 from gameday.bench import Bench, wait
+from gameday.catalogue import Catalogue
 from gameday.checks import SPOKEN
 from gameday.collector import Collector
 from gameday.errors import GamedayError
@@ -55,14 +56,15 @@ class Engine:
         alerts = [alert.name for alert in experiment.extension.expect.alerts]
         bench.require_wired()
         bench.require_whole()
+        directory.mkdir(parents=True)
+        load = self._loaded(experiment, directory)  # gets ready meanwhile
         self._progress.step(f"{experiment.name}: waiting for alerts to be silent")
         bench.require_quiet(alerts, QUIET_LIMIT)
-        directory.mkdir(parents=True)
         shutil.copy(experiment.source.path, directory / "experiment.yaml")
-        (directory / "catalogue.json").write_text(json.dumps(_redacted(asdict(bench.catalogue)), default=str, indent=1))
+        (directory / "catalogue.json").write_text(_resolved(bench.catalogue))
         journal = Journal(directory / JOURNAL)
         try:
-            collector = Collector(journal, bench, run, self._loaded(experiment, directory))
+            collector = Collector(journal, bench, run, load)
             collector.write("run", sync=True, **self._describe(experiment, run))
             with recorded(collector):
                 _Windows(bench, experiment, directory, collector, self._progress).run()
@@ -257,6 +259,10 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _resolved(catalogue: Catalogue) -> str:
+    return json.dumps(_redacted(asdict(replace(catalogue, extension={}))), default=str, indent=1)
 
 
 def _redacted(value: Any, key: str = "") -> Any:

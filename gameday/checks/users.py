@@ -7,7 +7,10 @@ moment the fault came into force and the moment it was to be undone are counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jsonschema
@@ -64,8 +67,13 @@ def _matches(wanted: Any, request: Request, path: str) -> bool:
         return False
     value = request.json[path]
     if isinstance(wanted, dict):
-        return jsonschema.Draft202012Validator(wanted).is_valid(value)
+        return _validator(json.dumps(wanted, sort_keys=True)).is_valid(value)
     return bool(value == wanted and type(value) is type(wanted))
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(schema))
 
 
 def _in(view: View, expectation: Users, span: Span | None) -> Sequence[Request]:
@@ -122,7 +130,8 @@ def _recovery(view: View, expectation: Users, scale: TimeScale, control: Sequenc
     if expectation.recovers is None or view.undone is None:
         return Verdict.CONFIRMED, ""
     after = _in(view, expectation, view.recovery)
-    odd = [request for request in after if not _as_before(request, expectation, control)]
+    before = _Before.of(expectation, control)
+    odd = [request for request in after if not before.looks(request)]
     took = (odd[-1].intended - view.undone) if odd else 0.0
     limit = scale.real(expectation.recovers.limit, view.slack("users"))
     clean = len([request for request in after if not odd or request.intended > odd[-1].intended])
@@ -138,22 +147,45 @@ def _recovery(view: View, expectation: Users, scale: TimeScale, control: Sequenc
 
 def _returned(view: View, expectation: Users) -> bool:
     after = _in(view, expectation, view.recovery)[-RETURNED:]
-    control = _in(view, expectation, view.window("control"))
-    return len(after) >= RETURNED and all(_as_before(request, expectation, control) for request in after)
+    before = _Before.of(expectation, _in(view, expectation, view.window("control")))
+    return len(after) >= RETURNED and all(before.looks(request) for request in after)
 
 
-def _as_before(request: Request, expectation: Users, control: Sequence[Request]) -> bool:
-    """Same status; where a literal is expected under the fault, a value that the control window
-    showed; where a schema is, one that fits it if those of the control window did."""
-    if request.error is not None or request.status != expectation.status:
-        return False
-    for path, wanted in expectation.content.items():
-        if isinstance(wanted, dict):
-            if all(_matches(wanted, each, path) for each in control) and not _matches(wanted, request, path):
-                return False
-        elif not any(_value(each, path) == _value(request, path) for each in control):
-            return False
-    return True
+@dataclass(frozen=True)
+class _Before:
+    """What the control window looked like: under each path that the fault changes to a
+    literal the values that were seen, and the schemas that every answer of it fitted."""
+
+    status: int
+    values: Mapping[str, Sequence[Any]]
+    schemas: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, expectation: Users, control: Sequence[Request]) -> _Before:
+        content = expectation.content.items()
+        literals = [path for path, wanted in content if not isinstance(wanted, dict)]
+        schemas = {path: wanted for path, wanted in content if isinstance(wanted, dict)}
+        return cls(
+            expectation.status,
+            {path: _distinct(_value(request, path) for request in control) for path in literals},
+            {path: each for path, each in schemas.items() if all(_matches(each, one, path) for one in control)},
+        )
+
+    def looks(self, request: Request) -> bool:
+        return (
+            request.error is None
+            and request.status == self.status
+            and all(_value(request, path) in seen for path, seen in self.values.items())
+            and all(_matches(schema, request, path) for path, schema in self.schemas.items())
+        )
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
 
 
 def _value(request: Request, path: str) -> Any:
