@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gameday.report.timeline import BREAKER_STATES, AlertLane, Answer, Span, Timeline, thinned
+from gameday.report.timeline import BREAKER_STATES, AlertLane, Answer, Fault, Span, Timeline, moved, thinned
 
 _GAP = 52
 _LANE = 46
@@ -134,21 +134,29 @@ def _failures(timeline: Timeline) -> _Row:
 
 
 def _breaker(timeline: Timeline) -> _Row:
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": edge,
-            "x": [round(at, 3) for at, _ in samples],
-            "y": [state for _, state in samples],
-            "line": {"color": f"--breaker-{number % 4}", "width": 2.5, "shape": "hv"},
-            "text": [BREAKER_STATES[state] for _, state in samples],
-            "hovertemplate": f"{edge} %{{text}}<extra></extra>",
-        }
-        for number, (edge, samples) in enumerate(timeline.breakers.items())
-    ]
+    """Only those that opened: a dozen flat lines hide the one that tells something."""
+    shown = moved(timeline.breakers)
+    still = len(timeline.breakers) - len(shown)
+    traces = [_steps(edge, timeline.breakers[edge], f"--breaker-{number % 4}") for number, edge in enumerate(shown)]
     axis = {"tickvals": [0, 1, 2], "ticktext": list(BREAKER_STATES), "range": [-0.3, 2.3]}
-    return _Row("Breaker", 74, traces, axis, "" if traces else "no sample was recorded")
+    if not timeline.breakers:
+        return _Row("Breaker", 74, traces, axis, "no sample was recorded")
+    title = f"Breaker ({still} more stayed closed)" if shown and still else "Breaker"
+    return _Row(title, 74, traces, axis, "" if shown else f"all {still} stayed closed")
+
+
+def _steps(edge: str, samples: Sequence[tuple[float, int]], colour: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": edge,
+        "x": [round(at, 3) for at, _ in samples],
+        "y": [state for _, state in samples],
+        "line": {"color": colour, "width": 2.5, "shape": "hv"},
+        "text": [BREAKER_STATES[state] for _, state in samples],
+        "hovertemplate": f"{edge} %{{text}}<extra></extra>",
+        "showlegend": True,
+    }
 
 
 def _alerts(lanes: Sequence[AlertLane]) -> _Row:
@@ -213,7 +221,10 @@ def _layout(timeline: Timeline, height: int) -> dict[str, Any]:
     shapes: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for fault in timeline.faults:
-        shapes.append(_shade(fault.start, length if fault.end is None else fault.end))
+        end = length if fault.undone is None else fault.undone
+        shapes.append(_shade(fault.intended, end))
+        if fault.in_force is not None:
+            shapes.append(_shade(fault.in_force, end))
     for window in timeline.windows:
         end = length if window.end is None else window.end
         shapes.append(_line(window.start))
@@ -230,7 +241,7 @@ def _layout(timeline: Timeline, height: int) -> dict[str, Any]:
         "font": {"color": "--muted", "family": "system-ui, sans-serif", "size": 12},
         "hoverlabel": {"bgcolor": "--surface", "bordercolor": "--border", "font": {"color": "--text"}},
         "xaxis": {
-            "range": [0, length],
+            "range": [0, length * 1.01],
             "title": {"text": "seconds since the run began", "standoff": 8},
             "gridcolor": "--grid",
             "zeroline": False,
@@ -303,8 +314,8 @@ def _line(at: float) -> dict[str, Any]:
     return {**place, "line": {"color": "--border", "width": 1, "dash": "dot"}, "layer": "below"}
 
 
-def _window_name(window: Span, end: float, faults: Sequence[Span]) -> dict[str, Any]:
-    named = [fault.name for fault in faults if window.start <= fault.start <= end] if window.name == "fault" else []
+def _window_name(window: Span, end: float, faults: Sequence[Fault]) -> dict[str, Any]:
+    named = [fault.name for fault in faults if window.start <= fault.intended <= end] if window.name == "fault" else []
     return {
         "xref": "x",
         "yref": "paper",

@@ -123,7 +123,7 @@ def _clock(wall: float | None) -> str:
 
 def _fact(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_fact(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {_fact(item)}" for key, item in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(_fact(item) for item in value)
+        return ", ".join(_fact(item) for item in value) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

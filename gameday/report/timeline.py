@@ -39,6 +39,16 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """From `intended` on it may be felt, from `in_force` on it is known to be; None where that never came."""
+
+    name: str
+    intended: float
+    in_force: float | None
+    undone: float | None
+
+
+@dataclass(frozen=True)
 class Request:
     """`at` is the intended start, `ms` None where no answer came."""
 
@@ -82,7 +92,7 @@ class Timeline:
     requests: tuple[Request, ...] = ()
     buckets: tuple[Bucket, ...] = ()
     windows: tuple[Span, ...] = ()
-    faults: tuple[Span, ...] = ()
+    faults: tuple[Fault, ...] = ()
     breakers: Mapping[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
     alerts: tuple[AlertLane, ...] = ()
     moments: tuple[Moment, ...] = ()
@@ -113,6 +123,11 @@ def read(history: History) -> Timeline | None:
         moments=tuple(sorted(_moments(windows, faults, requests, breakers, alerts), key=lambda moment: moment.at)),
         changed=changed,
     )
+
+
+def moved(breakers: Mapping[str, Sequence[tuple[float, int]]]) -> list[str]:
+    """The edges whose breaker was seen in more than one state, or in another than closed."""
+    return [edge for edge, samples in breakers.items() if any(state for _, state in samples)]
 
 
 def thinned(requests: Sequence[Request], most: int = MOST_POINTS) -> list[Request]:
@@ -151,11 +166,12 @@ def _windows(history: History, began: float) -> Iterator[Span]:
         yield Span(name, start, None)
 
 
-def _faults(view: View, began: float) -> Iterator[Span]:
+def _faults(view: View, began: float) -> Iterator[Fault]:
     for lease in view.leases:
-        if start := lease.get("in_force_wall"):
-            end = lease.get("undone_wall")
-            yield Span(f"{lease['fault']} {lease['target']}", start - began, end - began if end else None)
+        walls = [lease.get(f"{phase}_wall") for phase in ("intent", "in_force", "undone")]
+        intended, in_force, undone = (wall - began if wall else None for wall in walls)
+        if intended is not None:
+            yield Fault(f"{lease['fault']} {lease['target']}", intended, in_force, undone)
 
 
 def _requests(history: History, began: float, windows: Sequence[Span]) -> tuple[tuple[Request, ...], tuple[str, ...]]:
@@ -279,7 +295,7 @@ def _spans(samples: Sequence[tuple[float, str]], gap: float) -> Iterator[Span]:
 
 def _moments(
     windows: Sequence[Span],
-    faults: Sequence[Span],
+    faults: Sequence[Fault],
     requests: Sequence[Request],
     breakers: Mapping[str, Sequence[tuple[float, int]]],
     alerts: Sequence[AlertLane],
@@ -287,14 +303,13 @@ def _moments(
     for window in windows:
         yield Moment(window.start, f"{window.name.capitalize()} window begins")
     for fault in faults:
-        yield Moment(fault.start, f"{fault.name}: in force")
-        if fault.end is not None:
-            yield Moment(fault.end, f"{fault.name}: undone")
-    for answer, text in ((Answer.FAILED, "failed"), (Answer.OTHER, "other than in control")):
+        steps = {"intended": fault.intended, "in force": fault.in_force, "undone": fault.undone}
+        yield from (Moment(at, f"{fault.name}: {step}") for step, at in steps.items() if at is not None)
+    for answer, name in ((Answer.FAILED, "failed answer"), (Answer.OTHER, "answer that is other than in control")):
         times = [request.at for request in requests if request.answer is answer]
         if times:
-            yield Moment(times[0], f"First answer that is {text}" if answer is Answer.OTHER else "First failed answer")
-            yield Moment(times[-1], f"Last answer that is {text}" if answer is Answer.OTHER else "Last failed answer")
+            yield Moment(times[0], f"First {name}")
+            yield Moment(times[-1], f"Last {name}")
     for edge, samples in breakers.items():
         for (_, before), (at, after) in itertools.pairwise(samples):
             if before != after:

@@ -56,6 +56,7 @@ def lease(*, undone: bool, exercised: bool) -> dict[str, Any]:
         "arguments": {},
         "ttl": 120.0,
         "state": "undone" if undone else "leaked",
+        "intent_wall": BEGAN + CONTROL,
         "in_force_wall": BEGAN + CONTROL + 0.2,
         "undone_wall": BEGAN + FAULT + 0.9 if undone else None,
         "in_force": {"holds": True, "facts": {"dead": [4711], "port": "127.0.0.1:41001 refuses"}},
@@ -96,6 +97,7 @@ def _prometheus(exercised: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         state = 1 if exercised and second in (14, 18) else state
         sample = {"metric": "circuit_breaker_state", "labels": {"edge": EDGE}, "value": state, "wall": BEGAN + second}
         yield "sample", sample
+        yield "sample", {**sample, "labels": {"edge": "api-gateway->cache"}, "value": 0}
         yield "scrape", {"job": "api-gateway", "wall": BEGAN + second}
         firing = "firing" if second >= CONTROL + 4 else "pending"
         if exercised and CONTROL + 2 <= second <= FAULT + 4:
