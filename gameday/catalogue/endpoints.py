@@ -18,6 +18,10 @@ _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.:_-]{0,60}?)://"
     r"(?P<authority>(?:(?!,\s*[A-Za-z][\w+.:-]{0,60}://)[^/?#\s\"'`<>\\;|(){}])*)"
 )
+# With an authority: in `dns:///users:50051` the path is the address.
+_WHOLE_URL = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.:_-]{0,60}?://(?!/)(?:(?!,\s*[A-Za-z][\w+.:-]{0,60}://)[^\s\"'`<>\\;|(){}])*"
+)
 _HOST_PORT = re.compile(r"(?:(?<![\w./:-])|(?<=//))(?P<host>[A-Za-z0-9][\w.-]*):(?P<port>\d{1,5})(?!\.?\w|-|@)")
 _HOST_IN_LIST = re.compile(r"[^\s,;|]+")
 _ASSIGNED = re.compile(
@@ -145,8 +149,8 @@ class _Value:
                     place = start + len(host) + 1
                     yield from self.reference(host, start, scheme=url["scheme"], port=port, port_start=place)
                 start += len(part) + 1
-            # Nothing else of a URL up to its path is an address: not its credentials.
-            self.taken.append(url.span())
+        # Nothing else of a URL is an address: not its credentials, not its path.
+        self.taken += [url.span() for url in _WHOLE_URL.finditer(self.value)]
 
     def assigned(self) -> Iterator[Reference]:
         """`Server=db;Port=5432`, `host=db port=5432`, `-Ddb.host=db`."""

@@ -22,7 +22,8 @@ MAX_PORT = 65535
 _PORT = re.compile(
     r"(?:(?P<ip>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):)?(?:(?P<host>[\d-]*):)?(?P<target>[\d-]+)(?:/(?P<protocol>\w+))?"
 )
-_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+# `c:\x`, or `c:/x:/y`; but `v:/x` is a volume called v.
+_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:(?:\\|/[^:]*:/)")
 _VOLUME_MODES = {"ro", "rw", "z", "Z", "cached", "delegated", "consistent", "nocopy"}
 
 
@@ -278,4 +279,4 @@ def _short_volume(text: str) -> tuple[str | None, str, bool]:
 
 
 def _is_path(source: str) -> bool:
-    return source.startswith((".", "/", "~", "\\")) or bool(_WINDOWS_DRIVE.match(source))
+    return source.startswith((".", "/", "~", "\\")) or source[1:2] == ":"
