@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from check_jsonschema.builtin_schemas import get_builtin_schema  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from gameday.catalogue.document import RESET, Map, Mark, Seq, at, locate, text_of
-from gameday.errors import Problem
+from gameday.errors import GamedayError, Problem
 
 _UNKNOWN_KEY = ("additionalProperties", "unevaluatedProperties")
 _DURATIONS = {
@@ -39,7 +41,12 @@ _NAMES = {
 
 @cache
 def _specification() -> dict[str, Any]:
-    schema: dict[str, Any] = get_builtin_schema("vendor.compose-spec")
+    """From check-jsonschema's file: to import the package, and its HTTP client, takes longer than all the rest."""
+    package = find_spec("check_jsonschema")
+    if package is None or package.origin is None:
+        raise GamedayError("the package check-jsonschema, which holds the compose specification, is not installed")
+    file = Path(package.origin).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
+    schema: dict[str, Any] = json.loads(file.read_text())
     return schema
 
 
