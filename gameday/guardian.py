@@ -47,8 +47,10 @@ def main() -> None:
         farewell = os.read(heard, len(FAREWELL))
         if farewell != FAREWELL:
             supervisor.kill()
-            _end_all(system)
             _explain(state)
+        supervisor.wait()
+        # After a farewell nothing should be left; whatever is, is nobody else's to end.
+        _end_all(system)
 
 
 def _end_all(system: str) -> None:

@@ -24,9 +24,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def adopt_orphans() -> None:
-    """From now on this process inherits every descendant whose parent ends."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def adopt_orphans(yes: bool = True) -> None:
+    """From now on this process inherits every descendant whose parent ends; or no more."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, int(yes))
 
 
 def die_with_parent(sig: int) -> None:

@@ -29,6 +29,10 @@ _POLL_SECONDS = 0.1
 _PORT_SECONDS = 5.0
 _SHORTEST_START_SECONDS = 30.0
 _KILL_SECONDS = 5.0
+# One look can miss a process that is being born: while it executes a program the
+# kernel shows it without the environment by which an orphan is known.
+_NOBODY_TWICE = 2
+_LOOK_AGAIN_SECONDS = 0.01
 _LOG_LINES = 20
 _PLAIN = HealthCheck(test=(), interval=5.0, timeout=2.0, retries=3)
 
@@ -276,11 +280,14 @@ class Unit:
             procfs.send(member, SIGCONT)
         await asyncio.wait([self._process.ended], timeout=self.service.stop_grace)
         deadline = time.monotonic() + _KILL_SECONDS
-        while members := self._host.tracker.members(self.service.name):
+        nobody = 0
+        while nobody < _NOBODY_TWICE:
+            members = self._host.tracker.members(self.service.name)
+            nobody = 0 if members else nobody + 1
             if time.monotonic() > deadline:
                 raise GamedayError(f"{self.service.name}: processes {[each.pid for each in members]} cannot be ended")
             for member in members:
                 procfs.send(member, SIGKILL)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         if self._process.ended.done():
             self.exit_code = self._process.ended.result()
