@@ -40,7 +40,7 @@ class Patience:
     """How long the keeper waits for the world to agree, in real seconds."""
 
     inject: float = 10.0
-    undo: float = 60.0
+    undo: float = 40.0
     witness: float = 2.0
     look_every: float = 0.05
     exercised_every: float = 0.25

@@ -11,7 +11,7 @@ from gameday.control import Control
 from gameday.errors import GamedayError, InputError
 from gameday.state import State
 
-# The keeper gives one undo a minute and the restart of a slow service takes its time.
+# The keeper gives one undo forty seconds, and the restart of a slow service takes its time.
 _UNDO_SECONDS = 180.0
 
 Lease = dict[str, Any]

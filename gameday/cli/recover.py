@@ -45,7 +45,7 @@ def _lines(found: Recovery) -> list[str]:
     ]
     lines += [f"LEAKED: {_name(lease)}: {lease['error']}; mend: {lease['mend']}" for lease in found.leaked]
     if not found.in_force and not found.leaked:
-        lines.append("Nothing is left: no fault is in force.")
+        lines.append("nothing is left: no fault is in force")
     return lines
 
 

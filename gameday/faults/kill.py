@@ -42,9 +42,13 @@ class Kill(ServiceFault):
 
     async def undone(self, runtime: Runtime) -> Evidence:
         status = next(each for each in await runtime.list() if each.name == self.target)
-        born = set(runtime.processes(self.target)) - self._victims
-        facts = {"state": str(status.state), "pid": status.pid, "processes": len(born)}
-        return Evidence(status.state is State.HEALTHY and bool(born), facts)
+        ports = [endpoint.port for endpoint in tree.endpoints(runtime, self.target)]
+        holders = tree.holders(ports)
+        born = set(tree.walk(runtime, self.target)) - self._victims
+        # Another program on the port would pass for the service in the eyes of a health check.
+        strangers = {process for process in holders if process not in born and procfs.alive(process)}
+        facts = {"state": str(status.state), "processes": tree.states(born), "strangers": tree.states(strangers)}
+        return Evidence(status.state is State.HEALTHY and bool(born) and not strangers, facts)
 
     def mend(self) -> str:
         return f"gameday restart {self.target}"
