@@ -1,10 +1,11 @@
-"""The command line: one command a module, imported only when the program runs."""
+"""The command line: one command a module, imported only when it is the one to run, or to be listed."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import traceback
+from collections.abc import Sequence
 
 import typer
 
@@ -57,9 +58,13 @@ def _root(
     pass
 
 
+def _wanted(arguments: Sequence[str]) -> Sequence[str]:
+    return arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
+
+
 def main() -> None:
     """Runs the command named by the arguments and exits with its code."""
-    for command in COMMANDS:
+    for command in _wanted(sys.argv[1:]):
         importlib.import_module(f"gameday.cli.{command}").register(app)
     try:
         app()
