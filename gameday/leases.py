@@ -41,7 +41,7 @@ class Patience:
 
     inject: float = 10.0
     undo: float = 40.0
-    witness: float = 2.0
+    witness: float = 5.0
     look_every: float = 0.05
     exercised_every: float = 0.25
     retry_every: float = 0.5
@@ -236,9 +236,10 @@ class LeaseKeeper:
         if outcome is Phase.EXPIRED:
             # A proxy ends its toxic by its own clock, which may be the faster one.
             return
-        still = await self._ask(held.fault.in_force)
-        if not still.holds:
-            held.lease.in_force = Evidence(False, {**held.lease.in_force.facts, "lost_before_undo": dict(still.facts)})
+        now, seen = await self._ask(held.fault.in_force), held.lease.in_force
+        if not now.holds:
+            # A look that failed says nothing of the fault; one that saw it gone does.
+            held.lease.in_force = Evidence("error" in now.facts, {**seen.facts, "last_look": dict(now.facts)})
 
     async def _end(self, held: _Held, outcome: Phase) -> None:
         lease = held.lease

@@ -215,7 +215,21 @@ async def test_a_fault_that_ended_behind_our_back_is_no_evidence(keeper: LeaseKe
     WORLD.broken = False
     (undone,) = await keeper.undo(run="r1")
     assert not undone["in_force"]["holds"]
-    assert undone["in_force"]["facts"]["lost_before_undo"] == {"broken": False}
+    assert undone["in_force"]["facts"]["last_look"] == {"broken": False}
+
+
+async def test_a_last_look_that_fails_takes_no_evidence_away(
+    keeper: LeaseKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await inject(keeper)
+
+    async def blind(self: Scripted, runtime: Runtime) -> Evidence:
+        raise OSError("no /proc today")
+
+    monkeypatch.setattr(Scripted, "in_force", blind)
+    (undone,) = await keeper.undo(run="r1")
+    assert undone["in_force"]["holds"]
+    assert undone["in_force"]["facts"]["last_look"] == {"error": "OSError: no /proc today"}
 
 
 async def test_an_undo_is_tried_until_it_holds(keeper: LeaseKeeper) -> None:
