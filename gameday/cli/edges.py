@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from gameday.catalogue import Catalogue, Edge, compose
-from gameday.catalogue.edges import observe
-from gameday.control import Control
-from gameday.errors import GamedayError, InputError
-from gameday.state import State
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gameday.catalogue import Catalogue, Edge
 
 EXAMPLE = "Example: $ gameday edges -f docker-compose.yml --json"
 _ANSWER_SECONDS = 5.0
@@ -38,12 +36,16 @@ def run(
     Declared by an environment value, stated by the file, or observed where this
     system runs. Nothing of the file is executed.
     """
-    catalogue = compose.load(file or compose.find(Path.cwd(), os.environ), environment=os.environ, profiles=profile)
+    from gameday.catalogue import compose
+    from gameday.catalogue.edges import observe
+
+    files = file or compose.find(Path.cwd(), os.environ)
+    catalogue = compose.load(files, environment=os.environ, profiles=profile)
     catalogue = observe(catalogue, _connections(catalogue))
     if as_json:
-        Console().print_json(data=document(catalogue))
+        print(json.dumps(document(catalogue)))
     else:
-        _print(_table(catalogue))
+        _print(catalogue)
 
 
 def document(catalogue: Catalogue) -> dict[str, Any]:
@@ -64,13 +66,18 @@ def _row(edge: Edge) -> dict[str, Any]:
 
 def _connections(catalogue: Catalogue) -> list[tuple[str, str, int | None]]:
     """What the supervisor of this very system saw; nothing where none answers."""
+    from gameday.control import Control
+    from gameday.errors import GamedayError, InputError
+    from gameday.state import State
+
     try:
         control = Control.connect(State.find(catalogue.directory).directory)
     except InputError:
         return []
     with control:
         try:
-            if not _same_system(control.call("status", timeout=_ANSWER_SECONDS), catalogue):
+            status = control.call("status", timeout=_ANSWER_SECONDS)
+            if [Path(file).resolve() for file in status["files"]] != list(catalogue.files):
                 return []
             seen = control.call("connections", timeout=_ANSWER_SECONDS)
         except GamedayError as error:
@@ -79,27 +86,22 @@ def _connections(catalogue: Catalogue) -> list[tuple[str, str, int | None]]:
     return [(each["from"], each["to"], each["port"]) for each in seen]
 
 
-def _same_system(status: dict[str, Any], catalogue: Catalogue) -> bool:
-    return [Path(file).resolve() for file in status["files"]] == list(catalogue.files)
+def _print(catalogue: Catalogue) -> None:
+    from rich.console import Console
+
+    table = _table(catalogue)
+    # A pipe has no width: nothing is cut there.
+    width = None if sys.stdout.isatty() else Console(width=_WIDEST).measure(table).maximum
+    Console(width=width, highlight=False).print(table)
 
 
 def _table(catalogue: Catalogue) -> Table:
-    table = Table("edge", "port", "kind", "evidence", "declared by", "on loss")
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("edge", "port", "kind", "evidence", "declared by", "on loss", box=None, pad_edge=False)
     for edge in catalogue.edges:
-        table.add_row(
-            edge.name,
-            str(edge.port or ""),
-            edge.kind.value,
-            ", ".join(edge.evidence),
-            ", ".join(edge.env),
-            edge.on_loss.value if edge.on_loss else "",
-        )
+        row = _row(edge)
+        cells = (edge.name, row["port"] or "", row["kind"], ", ".join(row["evidence"]), ", ".join(row["env"]))
+        table.add_row(*(Text(str(cell)) for cell in (*cells, row["on_loss"] or "")))
     return table
-
-
-def _print(table: Table) -> None:
-    """A pipe has no width: nothing is cut there."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=Console(width=_WIDEST).measure(table).maximum)
-    console.print(table)
