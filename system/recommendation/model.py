@@ -32,11 +32,20 @@ class Query:
     limit: int
 
 
+def load(entry: Entry) -> Model:
+    """Raises CorruptModel where the files are not what was registered, or do not answer a first question."""
+    try:
+        return Model(entry)
+    except CorruptModel:
+        raise
+    except Exception as error:  # whatever a file makes its reader say
+        raise CorruptModel(f"{entry.directory}: {type(error).__name__}: {error}") from error
+
+
 class Model:
     """Scores by one ONNX session of one thread: a service of several requests at a time batches them."""
 
     def __init__(self, entry: Entry) -> None:
-        """Raises CorruptModel where the files are not what was registered, or do not answer a first question."""
         self.version = entry.version
         graph = entry.read("model.onnx")
         items = _items(entry)
@@ -113,10 +122,7 @@ def _session(graph: bytes, entry: Entry) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise CorruptModel(f"{entry.directory}: onnxruntime refuses the graph: {error}") from error
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     if {given.name for given in session.get_inputs()} != set(INPUTS):
         raise CorruptModel(f"{entry.directory}: the graph's inputs are not {', '.join(INPUTS)}")
     return session

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from system.kit import signals, telemetry
 from system.recommendation import registry
-from system.recommendation.model import Model
+from system.recommendation.model import load
 from system.recommendation.registry import CorruptModel, NoModel
 
 
@@ -19,7 +19,7 @@ class Serving:
         self._directory = directory
         signals.announce_model()
         self._stamp = _stamp(directory)
-        self.model = Model(registry.entry(directory))
+        self.model = load(registry.entry(directory))
         _tell("loaded", self.model.version)
 
     async def watch(self, interval: float) -> None:
@@ -35,7 +35,7 @@ class Serving:
             return False
         self._stamp = stamp
         try:
-            self.model = await asyncio.to_thread(lambda: Model(registry.entry(self._directory)))
+            self.model = await asyncio.to_thread(lambda: load(registry.entry(self._directory)))
         except (CorruptModel, NoModel) as error:
             _tell("refused", self.model.version, error=str(error))
             return False
