@@ -136,7 +136,7 @@ class _Windows:
         # Each series must have been seen at rest, so a window shorter than some scrapes proves nothing.
         least = time.monotonic() + 3 * (self._collector.view.run["scrape_interval"] or 0.0)
         self._until("control", self._enough(), least)
-        self._window("control", "end")
+        self._end("control")
 
     def _fault(self) -> bool:
         """Whether the fault was in force at all."""
@@ -148,7 +148,7 @@ class _Windows:
             limit = max(self._enough(), *(self._allowed(each, "fault") for _, each in self._expected))
             if self._collector.view.in_force is not None:
                 self._until("fault", limit, alive=lambda: chaos.alive)
-            self._window("fault", "end")
+            self._end("fault")
             (self._directory / "release").touch()
             self._progress.step(f"{self._experiment.name}: undoing")
             self._wait(lambda: not chaos.alive, UNDO_LIMIT)
@@ -181,6 +181,14 @@ class _Windows:
 
     def _window(self, name: str, edge: str) -> None:
         self._collector.write("window", sync=True, window=name, edge=edge, wall=time.time())
+
+    def _end(self, window: str) -> None:
+        """Ends a window and waits until what was asked in it is answered under the same conditions."""
+        self._window(window, "end")
+        wall = time.time()
+        routes = [users.route for users in self._experiment.extension.expect.users]
+        limit = self._experiment.load.profile.timeout + READING
+        self._wait(lambda: all(self._collector.view.answered(route, wall) for route in routes), limit)
 
     def _until(self, window: str, limit: float, least: float = 0.0, alive: Any = lambda: True) -> None:
         self._progress.step(f"{self._experiment.name}: {window} window, at most {limit:.0f}s")

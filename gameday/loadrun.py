@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gameday import __version__
@@ -15,6 +16,9 @@ from gameday.load import Load
 from gameday.progress import Progress
 from gameday.tools.locust import LoadChild
 from gameday.verdict import Result
+
+# Real seconds for the load child to get ready.
+STARTING = 30.0
 
 
 def run(load: Load, bench: Bench, directory: Path, progress: Progress, duration: float | None = None) -> Result:
@@ -52,13 +56,15 @@ def _record(load: Load, bench: Bench, collector: Collector, progress: Progress, 
         routes=load.source.data["routes"],
         substitutions=bench.status.get("substitutions", {}),
     )
-    end = time.monotonic() + duration
 
-    def over() -> bool:
+    def polled(condition: Callable[[], bool]) -> bool:
         collector.poll()
-        progress.step(f"{load.name}: {max(0.0, end - time.monotonic()):.0f}s of load to go")
-        return time.monotonic() >= end
+        return condition()
 
+    progress.step(f"{load.name}: starting")
+    wait(lambda: polled(lambda: any(collector.view.history.of("ready"))), STARTING)
+    end = time.monotonic() + duration
+    progress.step(f"{load.name}: {duration:.0f}s of load")
     collector.write("window", window="control", edge="start", wall=time.time())
-    wait(over, duration + 1)
+    wait(lambda: polled(lambda: time.monotonic() >= end), duration + 1)
     collector.write("window", window="control", edge="end", wall=time.time())

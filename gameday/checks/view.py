@@ -26,7 +26,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Request:
-    """`ms` counts from the intended start; `lag` (ms) is what the load generator itself was late."""
+    """`ms` counts from the intended start; `lag` (ms) is what the load generator itself was late.
+
+    `oldest` is the intended start of the oldest request that had no answer when this one had got its own.
+    """
 
     route: str
     status: int | None
@@ -35,6 +38,7 @@ class Request:
     json: Mapping[str, Any] | None
     error: str | None
     lag: float
+    oldest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,13 @@ class View:
         found = [request for request in self._requests.get(route, ()) if request.intended in span]
         return sorted(found, key=lambda request: request.intended)
 
+    def answered(self, route: str, wall: float) -> bool:
+        """Whether every request to `route` that was meant to start before `wall` has its answer."""
+        return any(
+            request.intended + request.ms / 1000 >= wall and (request.oldest is None or request.oldest >= wall)
+            for request in self._requests.get(route, ())
+        )
+
     def samples(self, metric: str, **labels: str) -> Sequence[Sample]:
         """Raw samples of every series with these labels, by time. A value may be NaN."""
         found = [
@@ -181,6 +192,7 @@ def _request(data: Mapping[str, Any]) -> Request:
         data["json"],
         data["error"],
         data.get("lag_ms", 0.0),
+        data.get("oldest_wall"),
     )
 
 

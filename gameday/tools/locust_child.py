@@ -33,6 +33,7 @@ class Schedule:
         self._rate = rate
         self._numbers = itertools.count()
         self._start = 0.0
+        self.unanswered: set[float] = set()
 
     def begin(self, at: float) -> None:
         self._start = at
@@ -72,7 +73,8 @@ class Arriving:
         now = time.monotonic()
         intended, due = (self._intended, self._due) if self._intended else (now, now)
         self._intended = self._due = 0.0
-        return {"intended": intended, "started": now, "lag": now - due}
+        self.schedule.unanswered.add(intended)
+        return {"intended": intended, "started": now, "lag": now - due, "schedule": self.schedule}
 
 
 class Recorder:
@@ -103,6 +105,8 @@ class Recorder:
         now = time.monotonic()
         started = context.get("started", now - response_time / 1000)
         intended = context.get("intended", started)
+        unanswered = context["schedule"].unanswered if "schedule" in context else set()
+        unanswered.discard(intended)
         self.write(
             "request",
             route=route,
@@ -111,6 +115,8 @@ class Recorder:
             lag_ms=round(context.get("lag", 0.0) * 1000, 3),
             intended_wall=self._epoch + intended,
             started_wall=self._epoch + started,
+            # The oldest request of these users that has no answer yet.
+            oldest_wall=self._epoch + min(unanswered) if unanswered else None,
             json=self._json(route, response),
             # A status is no failure here: the checkers judge it.
             error=None if getattr(response, "status_code", 0) else repr(exception),
