@@ -10,29 +10,27 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gameday.alerts.rules import PROBE_JOB, arms, window_label
+from gameday.alerts.rules import LONG, PROBE_JOB, arms, base, probes, window_label
 from gameday.alerts.slos import Arm, Fallback, Slo, Slos
 from gameday.alerts.timers import prometheus, timer
 
-# A window is fed with at most so many samples, and windows of days are evaluated
-# once per sample: three days at 15 s would take a minute.
-_MOST_SAMPLES = 720
-_LONG = 3600.0
-
 
 def tests(slos: Slos, scale: float) -> dict[str, dict[str, Any]]:
-    """The contents of `rules_test.yml` and, where there are windows above an hour, `rules_long_test.yml`."""
+    """The contents of `rules_test.yml` and, where there are windows above an hour, `rules_long_test.yml`.
+
+    Those are evaluated only as often as their means take a sample: every 15 s
+    over three days would take a minute.
+    """
     step = timer("evaluation_interval", scale)
-    armed = [(slo, arm, timer("long_window", scale, arm.long)) for slo in slos.slo for arm in arms(slo, scale)]
-    quick = [test for slo, arm, long in armed if long <= _LONG for test in _of_arm(slo, arm, scale, step)]
+    armed = [(slo, arm) for slo in slos.slo for arm in arms(slo, scale)]
+    quick = [test for slo, arm in armed if arm.long <= LONG for test in _of_arm(slo, arm, scale, step)]
     quick += [test for fallback in slos.fallback for test in _of_fallback(fallback, scale)]
     files = {"rules_test.yml": _file(step, quick)}
-    slow = [(slo, arm, long) for slo, arm, long in armed if long > _LONG]
+    slow = [(slo, arm) for slo, arm in armed if arm.long > LONG]
     if slow:
-        coarse = step * math.ceil(max(long for _, _, long in slow) / _MOST_SAMPLES / step)
-        files["rules_long_test.yml"] = _file(
-            coarse, [test for slo, arm, _ in slow for test in _of_arm(slo, arm, scale, coarse)]
-        )
+        coarse = min(base(slo, scale) for slo, _ in slow)
+        found = [test for slo, arm in slow for test in _of_arm(slo, arm, scale, coarse)]
+        files["rules_long_test.yml"] = _file(coarse, found)
     return files
 
 
@@ -41,28 +39,42 @@ def _file(step: float, found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _of_arm(slo: Slo, arm: Arm, scale: float, step: float) -> Iterator[dict[str, Any]]:
-    """A sample per `step`, at which the rules are also evaluated: each sample is judged when it comes."""
-    long, short = timer("long_window", scale, arm.long), timer("window", scale, arm.short)
-    good = math.floor(long / step) + 1
-    bad = math.floor(good * arm.burn * slo.budget) + 1
-    clean = math.ceil(short / step) + 1
+    """The rules are evaluated every `step` seconds only: each story waits for the next evaluation."""
+    interval = timer("scrape_interval", scale)
+    pace = round(step / interval)
+    long = probes(timer("long_window", scale, arm.long), scale)
+    within = math.floor(long * arm.burn * slo.budget)
+    good, bad = _up(long, pace), _up(within + 1, pace)
+    clean = _up(probes(timer("window", scale, arm.short), scale) + 1, pace)
     series = f'probe_success{{job="{PROBE_JOB}", route="{slo.route}", instance="probed"}}'
     alert = _firing(slo.alert, window=window_label(arm))
     name = f"{slo.alert} {window_label(arm)}"
     yield _case(
         f"{name}: silent while probes succeed, fires when both windows burn, silent once the short one is clean",
-        step,
-        {series: _values((1, good), (0, bad), (1, clean))},
-        {good - 1: (alert, False), good + bad - 1: (alert, True), good + bad + clean - 1: (alert, False)},
+        interval,
+        {series: _values((1, good + 1), (0, bad), (1, clean))},
+        {good: (alert, False), good + bad: (alert, True), good + bad + clean: (alert, False)},
     )
-    if bad > 1:
-        # The old burst must have left the long window: one that is too long still holds it.
-        yield _case(
-            f"{name}: silent within the budget, whatever happened before the long window",
-            step,
-            {series: _values((0, bad), (1, good), (0, bad - 1), (1, 1))},
-            {2 * bad + good - 1: (alert, False)},
-        )
+    if not within:
+        return
+    # A window that is too long still holds the burst before it.
+    waits = good + _up(2 * within, pace) - 2 * within + 2 * pace
+    yield _case(
+        f"{name}: silent within the budget, whatever happened before the long window",
+        interval,
+        {series: _values((0, within + 1), (1, waits), (0, within))},
+        {2 * within + waits: (alert, False)},
+    )
+    yield _case(
+        f"{name}: silent after one bad probe in a young Prometheus",
+        interval,
+        {series: _values((0, 1), (1, 2 * pace))},
+        {pace: (alert, False)},
+    )
+
+
+def _up(samples: int, pace: int) -> int:
+    return math.ceil(samples / pace) * pace
 
 
 def _of_fallback(fallback: Fallback, scale: float) -> Iterator[dict[str, Any]]:

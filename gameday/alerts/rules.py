@@ -9,6 +9,8 @@ from gameday.alerts.slos import Alert, Arm, Fallback, Links, Slo, Slos
 from gameday.alerts.timers import LONGEST_SCALED_WINDOW, prometheus, timer
 
 PROBE_JOB = "blackbox"
+# Seconds of production: longer windows are computed from recorded shorter ones.
+LONG = 3600.0
 
 
 def groups(slos: Slos, scale: float) -> dict[str, Any]:
@@ -39,19 +41,50 @@ def fallback_share() -> str:
     return "edge:fallback:share"
 
 
+def probes(window: float, scale: float) -> int:
+    """How many probes `window` real seconds hold."""
+    return round(window / timer("scrape_interval", scale))
+
+
+def base(slo: Slo, scale: float) -> float:
+    """The shortest window of `slo` in seconds of production: windows of days are means of it."""
+    return min(arm.short for arm in arms(slo, scale))
+
+
 def _slo(slo: Slo, links: Links, scale: float) -> dict[str, Any]:
-    windows = {arm.long: timer("long_window", scale, arm.long) for arm in arms(slo, scale)}
-    windows |= {arm.short: timer("window", scale, arm.short) for arm in arms(slo, scale)}
-    probes = f'probe_success{{job="{PROBE_JOB}", route="{slo.route}"}}'
+    chosen = list(arms(slo, scale))
+    windows = {arm.long: timer("long_window", scale, arm.long) for arm in chosen}
+    windows |= {arm.short: timer("window", scale, arm.short) for arm in chosen}
     recorded = [
         {
             "record": error_ratio(production),
-            "expr": f"1 - avg without (instance) (avg_over_time({probes}[{prometheus(real)}]))",
+            "expr": _mean(slo, production, scale) if production > LONG else _failed(slo, real, scale),
             "labels": {"slo": slo.name},
         }
         for production, real in sorted(windows.items())
     ]
-    return {"name": f"slo:{slo.name}", "rules": recorded + [_arm(slo, arm, links) for arm in arms(slo, scale)]}
+    return {"name": f"slo:{slo.name}", "rules": recorded + [_arm(slo, arm, links) for arm in chosen]}
+
+
+def _failed(slo: Slo, window: float, scale: float) -> str:
+    """Failed probes over all that the window holds when it is full.
+
+    A mean over those that were made would let a young Prometheus page for the
+    first probe that fails: 100 % of one.
+    """
+    selector = f'probe_success{{job="{PROBE_JOB}", route="{slo.route}"}}[{prometheus(window)}]'
+    return (
+        "sum without (instance) (\n"
+        f"  count_over_time({selector}) - sum_over_time({selector})\n"
+        f")\n/ {probes(window, scale)}"
+    )
+
+
+def _mean(slo: Slo, window: float, scale: float) -> str:
+    """The same from the recorded short windows: three days of probes are many samples to read every 15 s."""
+    step = base(slo, scale)
+    series = f'{error_ratio(step)}{{slo="{slo.name}"}}'
+    return f"sum_over_time({series}[{prometheus(window)}:{prometheus(step)}]) / {window / step:g}"
 
 
 def _arm(slo: Slo, arm: Arm, links: Links) -> dict[str, Any]:

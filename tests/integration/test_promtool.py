@@ -43,6 +43,8 @@ def test_the_files_of_every_scale_are_accepted(tmp_path: Path, catalogue: Catalo
         lambda text: text.replace("[2m]", "[1h]"),
         lambda text: text.replace("[2m]", "[30s]"),
         lambda text: text.replace("for: 1s", "for: 1h"),
+        lambda text: text.replace("/ 120", "/ 60"),
+        lambda text: text.replace(" - sum_over_time", " - 0 * sum_over_time"),
     ],
 )
 def test_a_weakened_rule_fails_its_own_test(tmp_path: Path, catalogue: Catalogue, weaken: Callable[[str], str]) -> None:
