@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import graphlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,15 +74,22 @@ def _mend(view: View, name: str) -> str:
 
 
 def _circles(view: View) -> Iterator[Problem]:
-    graph = {name: set(service.depends_on) for name, service in view.services.items()}
-    try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as error:
-        circle = list(reversed(error.args[1]))
+    graph = {name: list(service.depends_on) for name, service in view.services.items()}
+    while circle := _circle(graph):
         name, provider = circle[0], circle[1]
         mark = view.readers[name].source["depends_on"].marks[provider]
         message = f"services wait for each other: {' -> '.join(circle)}"
         yield at(mark, message, "remove one of these dependencies", ["services", name, "depends_on", provider])
+        graph[name].remove(provider)
+
+
+def _circle(graph: Mapping[str, Sequence[str]]) -> list[str]:
+    """One circle, its first service again at its end; empty where there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
 
 
 def _ports(view: View) -> Iterator[Problem]:

@@ -294,6 +294,14 @@ def test_one_problem(tmp_path: Path, text: str, message: str) -> None:
     assert problem.mend
 
 
+def test_every_circle_is_told(tmp_path: Path) -> None:
+    pairs = {"a": "b", "b": "a", "c": "d", "d": "c"}
+    services = ", ".join(f"{name}: {{image: x, depends_on: [{other}]}}" for name, other in pairs.items())
+    found = problems(tmp_path, f"services: {{{services}}}")
+    assert len(found) == 2
+    assert all("wait for each other" in each.message for each in found)
+
+
 def test_ports_on_different_addresses_or_protocols_do_not_clash(tmp_path: Path) -> None:
     load(tmp_path, service("ports: ['127.0.0.1:1:1', '127.0.0.2:1:1', '127.0.0.1:1:1/udp']"))
 
