@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gameday.runtime.images import rabbitmq, registry
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("bash", "cat", "chmod", "dirname", "grep", "head", "rm", "sha256sum")
@@ -129,3 +132,15 @@ def test_it_is_a_silent_no_op_where_all_is_there() -> None:
     """Two seconds for a busy machine; 0.01 s on an idle one."""
     ran = subprocess.run([ROOT / "script/bootstrap"], capture_output=True, text=True, timeout=2)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_it_installs_what_the_local_servers_say_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(rabbitmq, "_SERVER", Path("/nowhere"))
+    mends = [server.missing() or "" for server in registry.SERVERS.values()]
+    wanted = {mend.split()[2] for mend in mends if mend.startswith("apt-get install ")}
+    listed = re.search(r"^SERVERS=\((.*?)^\)", (ROOT / "script/bootstrap").read_text(), re.MULTILINE | re.DOTALL)
+    assert listed
+    assert {line.split()[0] for line in re.findall(r'"(.+)"', listed[1])} == wanted - {
+        "util-linux"
+    }  # which every Debian has

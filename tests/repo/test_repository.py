@@ -17,7 +17,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from gameday import __version__
+from gameday import __version__, alerts, dashboards
 from gameday.catalogue.compose import load
 from gameday.checks import CHECKS
 from gameday.faults.registry import FAULTS
@@ -195,3 +195,20 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_decisions_are_numbered_without_a_gap() -> None:
     numbers = sorted(int(path.name[:4]) for path in committed("docs/decisions/*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def contents(directory: Path) -> dict[str, str]:
+    return {path.name: text(path) for path in directory.iterdir()}
+
+
+def test_generated_files_are_what_their_sources_make(tmp_path: Path) -> None:
+    assert CATALOGUE.telemetry.slos
+    alerts.build(CATALOGUE.telemetry.slos, CATALOGUE, 1.0, tmp_path / "alerts")
+    dashboards.build(ROOT / "dashboards", tmp_path / "dashboards")
+    for kind in ("alerts", "dashboards"):
+        assert contents(tmp_path / kind) == contents(ROOT / kind / "_gen")
+
+
+def test_no_other_generated_files_are_committed() -> None:
+    """A new kind of generated file belongs into the test above."""
+    assert {name(path.parent) for path in committed("*/_gen/*")} == {"alerts/_gen", "dashboards/_gen"}
