@@ -117,6 +117,8 @@ class Gameday:
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
+                # A shell's background job is born deaf to Ctrl-C, and so would be what it starts.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         try:
             yield process

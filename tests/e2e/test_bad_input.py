@@ -51,7 +51,7 @@ def test_an_image_without_a_local_server_is_named_and_so_are_all_others(gameday:
         "  cache:\n    image: redis:7\n    expose: ['6379']\n"
     )
     ran = gameday.run("up", "-f", file, "--trust", code=2)
-    says(ran, "apache/kafka:4", "compose.yml:3", "httpd:2", "compose.yml:5", "mend:")
+    says(ran, "apache/kafka:4", "compose.yml:2", "httpd:2", "compose.yml:4", "mend:")
     assert "redis" not in ran.err.split("mend:")[0]
     gameday.nothing_left(0)
 
