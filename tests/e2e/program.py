@@ -118,7 +118,7 @@ class Gameday:
                 text=True,
                 start_new_session=True,
                 # A shell's background job is born deaf to Ctrl-C, and so would be what it starts.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             )
         try:
             yield process
