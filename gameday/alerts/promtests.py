@@ -45,7 +45,8 @@ def _of_arm(slo: Slo, arm: Arm, scale: float, step: float) -> Iterator[dict[str,
     long = probes(timer("long_window", scale, arm.long), scale)
     within = math.floor(long * arm.burn * slo.budget)
     good, bad = _up(long, pace), _up(within + 1, pace)
-    clean = _up(probes(timer("window", scale, arm.short), scale) + 1, pace)
+    short = probes(timer("window", scale, arm.short), scale)
+    clean = _up(short + 1, pace)
     series = f'probe_success{{job="{PROBE_JOB}", route="{slo.route}", instance="probed"}}'
     alert = _firing(slo.alert, window=window_label(arm))
     name = f"{slo.alert} {window_label(arm)}"
@@ -57,6 +58,16 @@ def _of_arm(slo: Slo, arm: Arm, scale: float, step: float) -> Iterator[dict[str,
     )
     if not within:
         return
+    # A window that is too short has forgotten the first ones.
+    last = math.floor(short * arm.burn * slo.budget) + 1
+    first = within + 1 - last
+    gap = good - 2 * pace - within - 1
+    yield _case(
+        f"{name}: fires for failures far apart in the long window",
+        interval,
+        {series: _values((1, 2 * pace + 1), (0, first), (1, gap), (0, last))},
+        {good: (alert, True)},
+    )
     # A window that is too long still holds the burst before it.
     waits = good + _up(2 * within, pace) - 2 * within + 2 * pace
     yield _case(
