@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,10 @@ from gameday.runtime import Endpoint, Toxic
 
 if TYPE_CHECKING:
     from gameday.proxy.tally import Tally
+
+# Drivers say goodbye (PostgreSQL's Terminate, Redis' QUIT) and hang up in one breath.
+# Nobody waits for an answer to that, so it is not an attempt that stayed without one.
+GOODBYE_SECONDS = 0.01
 
 
 class Side(asyncio.Protocol):
@@ -94,6 +99,7 @@ class Link:
         self.tally = tally
         self.pending = 0
         self.over = False
+        self._asked = 0.0
         self.consumer = Side(self)
         self.provider = Side(self)
         self.pipes = {"upstream": Pipe(self.consumer, self.provider), "downstream": Pipe(self.provider, self.consumer)}
@@ -133,6 +139,7 @@ class Link:
 
     def received(self, side: Side, data: bytes) -> None:
         if side is self.consumer:
+            self._asked = time.monotonic()
             self.tally.bytes_up += len(data)
             self._attempted()
         else:
@@ -140,10 +147,15 @@ class Link:
             self._answered(self.pending)
 
     def ended(self, side: Side) -> None:
-        """The provider hung up on what it was asked and had not answered."""
-        if side is self.provider and not self.over:
+        """`side` sends nothing more: a provider hung up on what it had not answered yet."""
+        if self.over or not self.pending:
+            return
+        if side is self.provider:
             self.tally.refused += self.pending
             self._answered(self.pending)
+        elif time.monotonic() - self._asked < GOODBYE_SECONDS:
+            self._asked = 0.0
+            self._answered(1)
 
     def refuse(self, *, fresh: bool) -> None:
         """As if nothing listened: a new connection is reset, an open one closed."""

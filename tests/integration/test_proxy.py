@@ -432,14 +432,26 @@ async def test_a_provider_that_hangs_up_on_a_question_is_counted_as_refused(prox
 async def test_a_silent_provider_owes_an_answer_also_after_the_consumer_gave_up(proxy: ProxyHost) -> None:
     async with provider(silence) as upstream:
         wire = await proxy.open(EDGE, upstream)
-        _, writer = await dial(wire.listen)
+        reader, writer = await dial(wire.listen)
         writer.write(b"x")
-        await until(lambda: _has(wire, "bytes_up", 1))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.1)
         assert (await wire.counters()).unanswered == 1
         writer.close()
         await until(lambda: _holds_few_descriptors(proxy))
         counters = await wire.counters()
         assert (counters.unanswered, counters.refused) == (1, 0)
+
+
+async def test_a_goodbye_wants_no_answer(proxy: ProxyHost) -> None:
+    async with provider(silence) as upstream:
+        wire = await proxy.open(EDGE, upstream)
+        _, writer = await dial(wire.listen)
+        writer.write(b"quit")
+        writer.close()
+        await until(lambda: _has(wire, "bytes_up", 4))
+        await until(lambda: _has(wire, "unanswered", 0))
+        assert (await wire.counters()).attempts == 2
 
 
 async def test_what_the_proxy_cannot_do_it_refuses(proxy: ProxyHost) -> None:
