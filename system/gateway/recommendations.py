@@ -16,6 +16,8 @@ from system.kit.store import Store
 ANONYMOUS = "anonymous"
 KNOWN_POPULAR = Path(__file__).parent / "popular.json"
 POPULAR_TIMEOUT_SECONDS = 2.0
+# What is popular is all there is for a new user, but also for a known one while the features are gone: not for long.
+KEEP = {"model": 1.0, "popular": 1 / 30}
 
 
 class Item(BaseModel):
@@ -71,15 +73,15 @@ class Recommender:
         self._edge = edge
         self._popular = popular
 
-    async def ask(self, user: str, limit: int, timeout: float) -> tuple[Recommendations, bool]:
-        """Never fails. The second part says whether the answer is made for this user and may be kept."""
+    async def ask(self, user: str, limit: int, timeout: float) -> tuple[Recommendations, float]:
+        """Never fails. The second part is the share of the cache's time for which the answer may be kept."""
         wanted = {"userId": user, "limit": limit}
         try:
             found = await self._edge.read(Provided, "POST", "/recommend", timeout=timeout, json=wanted)
         except UnavailableError as error:
-            return self._popular.instead(error.reason), False
+            return self._popular.instead(error.reason), 0.0
         answer = Recommendations(source="model", model_version=found.model_version, items=found.items)
-        return answer, found.source == "model"
+        return answer, KEEP[found.source]
 
 
 class Cache:
@@ -100,10 +102,14 @@ class Cache:
         self._count("miss" if text is None else "hit")
         return None if text is None else Recommendations.model_validate_json(text)
 
-    async def put(self, user: str, limit: int, answer: Recommendations) -> None:
+    async def put(self, user: str, limit: int, answer: Recommendations, share: float) -> None:
+        """Keeps `answer` for `share` of the cache's time; a fallback, whose share is 0, not at all."""
+        milliseconds = int(self._milliseconds * share)
+        if not milliseconds:
+            return
         text = answer.model_dump_json()
         try:
-            await self._store.ask(lambda redis: redis.set(_key(user, limit), text, px=self._milliseconds))
+            await self._store.ask(lambda redis: redis.set(_key(user, limit), text, px=milliseconds))
         except UnavailableError:
             # Counted and logged by the store; the answer itself is fine.
             return

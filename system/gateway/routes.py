@@ -109,9 +109,8 @@ async def recommend(gateway: Here, request: Request, response: Response, wanted:
     response.headers["x-cache"] = "hit" if kept else "miss"
     if kept:
         return kept
-    answer, personal = await gateway.recommender.ask(claims.user, wanted.limit, policies.RECOMMEND.timeout)
-    if personal:
-        await gateway.cache.put(claims.user, wanted.limit, answer)
+    answer, share = await gateway.recommender.ask(claims.user, wanted.limit, policies.RECOMMEND.timeout)
+    await gateway.cache.put(claims.user, wanted.limit, answer, share)
     return answer
 
 

@@ -304,10 +304,20 @@ def test_fallbacks_are_not_stored(gateway: Service, recommendation: Upstream) ->
     user = uuid.uuid4().hex
     recommendation.mode = "503"
     assert recommended(gateway, user).json()["source"] == "fallback"
-    recommendation.mode = "popular"
-    assert recommended(gateway, user).headers["x-cache"] == "miss"
     recommendation.mode = "well"
     assert recommended(gateway, user).headers["x-cache"] == "miss"
+
+
+def test_what_is_popular_is_kept_for_a_shorter_time(
+    gateway: Service, recommendation: Upstream, redis_server: Server
+) -> None:
+    new, known = uuid.uuid4().hex, uuid.uuid4().hex
+    recommended(gateway, known)
+    recommendation.mode = "popular"
+    recommended(gateway, new)
+    client = redis.Redis(port=redis_server.port)
+    assert 1790 < client.ttl(f"recommend:{known}:10") <= 1800
+    assert 50 < client.ttl(f"recommend:{new}:10") <= 60
 
 
 def test_cached_answers_expire(services: ServiceFactory, environment: dict[str, str], gateway: Service) -> None:
