@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gameday import __version__
+from gameday import __version__, runs
 from gameday.bench import Bench, wait
 from gameday.catalogue import Catalogue
 from gameday.checks import SPOKEN
@@ -52,11 +52,11 @@ class Engine:
 
     def run(self, experiment: Experiment, directory: Path) -> Result:
         """The judged run. Raises GamedayError where it could not begin, KeyboardInterrupt after the undo."""
-        bench, run = self._bench, directory.name
+        bench, run = self._bench, runs.identity(experiment.name)
         alerts = [alert.name for alert in experiment.extension.expect.alerts]
         bench.require_wired()
         bench.require_whole()
-        directory.mkdir(parents=True)
+        runs.prepare(directory)
         load = self._loaded(experiment, directory)  # gets ready meanwhile
         self._progress.step(f"{experiment.name}: waiting for alerts to be silent")
         bench.require_quiet(alerts, QUIET_LIMIT)
@@ -162,7 +162,7 @@ class _Windows:
         environment = {
             **self._bench.environment(),
             "GAMEDAY_STATE": str(self._bench.state.directory),
-            "GAMEDAY_RUN": self._directory.name,
+            "GAMEDAY_RUN": self._collector.run,
             "GAMEDAY_RUN_DIR": str(self._directory),
         }
         path = self._experiment.source.path
@@ -177,7 +177,7 @@ class _Windows:
     def _undo(self) -> None:
         """Nothing to do after a run that went well; all there is to do after one that did not."""
         with uninterrupted():
-            self._bench.undo(self._directory.name)
+            self._bench.undo(self._collector.run)
 
     def _window(self, name: str, edge: str) -> None:
         self._collector.write("window", sync=True, window=name, edge=edge, wall=time.time())

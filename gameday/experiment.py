@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -400,3 +401,7 @@ def _lines(source: YamlFile, at: Location, expect: Mapping[str, Any]) -> dict[st
         for index in range(len(entries)):
             lines[f"{kind}.{index}"] = source.line((*at, "expect", kind, index)) or 0
     return lines
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))

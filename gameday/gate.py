@@ -57,7 +57,7 @@ def experiments_suite(site: Site) -> Iterator[Result]:
     engine = Engine(site.bench, site.experiments, site.progress)
     try:
         for each in site.experiments:
-            run = partial(engine.run, each, runs.fresh(site.out, each.name))
+            run = partial(engine.run, each, site.out / runs.identity(each.name))
             yield guarded("experiments", each.name, each.title, run)
     finally:
         engine.close()
@@ -65,7 +65,7 @@ def experiments_suite(site: Site) -> Iterator[Result]:
 
 def load_suite(site: Site) -> Iterator[Result]:
     for each in site.loads:
-        run = partial(loadrun.run, each, site.bench, runs.fresh(site.out, each.name), site.progress)
+        run = partial(loadrun.run, each, site.bench, site.out / runs.identity(each.name), site.progress)
         yield guarded("load", each.name, each.profile.title, run)
 
 
@@ -117,7 +117,7 @@ def gate(
     state = State.find(catalogue.directory)
     with runs.exclusive(state):
         began, started = time.monotonic(), now()
-        directory = out or runs.fresh(state.runs, "gate")
+        directory = out or state.runs / runs.identity("gate")
         with system(catalogue, time_scale, progress), opened(state) as bench:
             bench.require_wired()
             results = list(_results(chosen, Site(bench, directory, progress, experiments, loads)))
@@ -136,11 +136,11 @@ def run_experiments(
         began, started = time.monotonic(), now()
         bench.require_wired()
         name = experiments[0].name if len(experiments) == 1 else "experiments"
-        directory = out or runs.fresh(state.runs, name)
+        directory = out or state.runs / runs.identity(name)
         engine, results = Engine(bench, experiments, progress), []
         try:
             for each in experiments:
-                place = directory if len(experiments) == 1 else runs.fresh(directory, each.name)
+                place = directory if len(experiments) == 1 else directory / each.name
                 results.append(engine.run(each, place))
                 progress.say(f"{results[-1].verdict.upper():12} {each.title}")
         finally:
@@ -157,7 +157,7 @@ def run_load(
     state = State.find(catalogue.directory)
     with runs.exclusive(state), opened(state) as bench:
         began, started = time.monotonic(), now()
-        directory = out or runs.fresh(state.runs, chosen.name)
+        directory = out or state.runs / runs.identity(chosen.name)
         result = loadrun.run(chosen, bench, directory, progress, duration)
         verdicts = conclude([result], began, started, bench.scale.factor)
     write(verdicts, directory)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gameday import __version__
+from gameday import __version__, runs
 from gameday.bench import Bench, wait
 from gameday.collector import Collector
 from gameday.engine import plan, recorded
@@ -24,10 +24,10 @@ STARTING = 30.0
 def run(load: Load, bench: Bench, directory: Path, progress: Progress, duration: float | None = None) -> Result:
     """The judged run of `duration` seconds (the profile's own). Raises GamedayError where it could not begin."""
     bench.require_whole()
-    directory.mkdir(parents=True)
+    runs.prepare(directory)
     journal = Journal(directory / JOURNAL)
     child = LoadChild(plan(load, bench, ()), directory / "load.log")
-    collector = Collector(journal, bench, directory.name, child)
+    collector = Collector(journal, bench, runs.identity(load.name), child)
     try:
         with recorded(collector):
             _record(load, bench, collector, progress, duration or load.profile.duration)

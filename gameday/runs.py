@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -31,11 +32,16 @@ class Run:
     bytes: int
 
 
-def fresh(parent: Path, name: str) -> Path:
-    """A directory name that no run used yet: `20261125-031500-recommendation-down`. Not created."""
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    candidates = (f"{stamp}-{name}" if number == 1 else f"{stamp}-{number}-{name}" for number in range(1, 1000))
-    return next(parent / each for each in candidates if not (parent / each).exists())
+def identity(name: str) -> str:
+    """A name that no other run has: `20261125-031500-recommendation-down-3f9a`. Leases go by it."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
+
+
+def prepare(directory: Path) -> None:
+    """Makes the directory of a run. Raises InputError where it holds one already."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / JOURNAL).exists():
+        raise InputError(Problem(f"{directory} holds a run already", "name another directory with --out"))
 
 
 def found(state: State) -> list[Run]:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -68,10 +68,12 @@ class YamlFile:
             raise InputError(self.explain(error, model, at)) from None
 
     def explain(self, error: ValidationError, model: type[BaseModel], at: Location = ()) -> list[Problem]:
-        return [self._explain(each, model, at) for each in error.errors()]
+        found = error.errors()
+        return [self._explain(each, model, at) for each in found if not _follows(each, found)]
 
     def _explain(self, error: ErrorDetails, model: type[BaseModel], at: Location) -> Problem:
-        location = (*at, *error["loc"])
+        # pydantic says "[key]" where the key of a mapping is wrong.
+        location = (*at, *(part for part in error["loc"] if part != "[key]"))
         name = str(location[-1]) if location else ""
         if error["type"] == "extra_forbidden":
             known = known_keys(model, error["loc"][:-1])
@@ -80,6 +82,14 @@ class YamlFile:
             return self.problem(location, f"the key {name!r} is missing", f"add {name}")
         message = error["msg"].removeprefix("Value error, ")
         return self.problem(location, message, f"correct {name}" if name else "correct it", _short(error["input"]))
+
+
+def _follows(error: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is only too short because its entries are wrong."""
+    depth = len(error["loc"])
+    return error["type"] == "too_short" and any(
+        len(each["loc"]) > depth and each["loc"][:depth] == error["loc"] for each in found
+    )
 
 
 def dotted(location: Location) -> str:
@@ -98,13 +108,20 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def known_keys(model: type[BaseModel], location: Location) -> list[str]:
     """The keys that `model` takes at `location` inside it."""
-    current: type[BaseModel] | None = model
+    annotation: Any = model
     for part in location:
-        if isinstance(part, int) or current is None:
-            continue
-        fields = {field.alias or name: field for name, field in current.model_fields.items()}
-        current = _model_in(fields[part].annotation) if part in fields else None
-    return sorted(field.alias or name for name, field in current.model_fields.items()) if current else []
+        inner = _model_in(annotation)
+        if get_origin(annotation) in (tuple, list, dict) or inner is None:
+            annotation = inner
+        else:
+            fields = _fields(inner)
+            annotation = fields.get(str(part))
+    found = _model_in(annotation)
+    return sorted(_fields(found)) if found else []
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
