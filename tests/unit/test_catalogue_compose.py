@@ -94,6 +94,17 @@ def test_environment_over_env_file_and_pass_through(tmp_path: Path) -> None:
     assert found == {"A": "1", "B": "2", "C": "3", "D": "1out", "OUT": "out", "N": ""}
 
 
+def test_a_key_without_a_value_takes_away_what_env_file_says(tmp_path: Path) -> None:
+    write(tmp_path, {"a.env": "A=1\nB=1\n"})
+    assert load(tmp_path, service("env_file: a.env\nenvironment: [A]")).services["web"].environment == {"B": "1"}
+
+
+def test_a_raw_env_file(tmp_path: Path) -> None:
+    write(tmp_path, {"a.env": "A='$B'\n"})
+    text = service("env_file: [{path: a.env, format: raw}]")
+    assert load(tmp_path, text).services["web"].environment == {"A": "'$B'"}
+
+
 def test_environment_values_are_text(tmp_path: Path) -> None:
     text = service("environment: {A: true, B: 5, C: 1.0, D: 0777, E: yes, F: null}")
     expected = {"A": "true", "B": "5", "C": "1", "D": "511", "E": "yes"}
@@ -198,6 +209,20 @@ def test_a_later_file_is_laid_over_an_earlier_one(tmp_path: Path) -> None:
     assert web.depends_on == {"db": "service_healthy"}
     assert web.health is not None
     assert (web.health.test, web.health.retries) == (("CMD", "y"), 9)
+
+
+def test_an_included_file_has_an_env_file_and_a_directory_of_its_own(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            ".env": "A=outside\n",
+            "sub/.env": "A=inside\nB=inside\n",
+            "sub/other.yaml": "services: {db: {image: x, environment: {A: $A, B: $B}, volumes: ['./d:/d']}}",
+        },
+    )
+    db = load(tmp_path, "include: [sub/other.yaml]\n" + service("environment: {B: $B}")).services["db"]
+    assert db.environment == {"A": "outside", "B": "inside"}
+    assert db.volumes[0].source == str(tmp_path / "sub" / "d")
 
 
 def test_the_name_of_the_project(tmp_path: Path) -> None:

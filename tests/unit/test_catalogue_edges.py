@@ -26,6 +26,7 @@ def load(tmp_path: Path, text: str) -> Catalogue:
         ({"URL": "http://api:3000/x"}, {"URL": "http://127.0.0.1:41000/x"}),
         ({"URL": "http://api/x"}, {"URL": "http://127.0.0.1:41000/x"}),
         ({"URL": "redis://:api@api"}, {"URL": "redis://:api@127.0.0.1:41000"}),
+        ({"URL": "redis://u:p@ss@api:1"}, {"URL": "redis://u:p@ss@127.0.0.1:41000"}),
         ({"LIST": "api:1,elsewhere:2,api:3"}, {"LIST": "127.0.0.1:41000,elsewhere:2,127.0.0.1:41000"}),
         ({"API_HOST": "api", "API_PORT": "80"}, {"API_HOST": "127.0.0.1", "API_PORT": "41000"}),
         ({"API_HOST": "api"}, {"API_HOST": "127.0.0.1"}),
