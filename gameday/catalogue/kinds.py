@@ -162,4 +162,4 @@ def kind(provider: Service, port: int | None, scheme: str | None, keys: tuple[st
 
 def _answers_http(provider: Service) -> bool:
     test = " ".join(provider.health.test) if provider.health else ""
-    return bool(re.search(r"https?://|\bcurl\b|\bwget\b", test))
+    return provider.metrics_path is not None or bool(re.search(r"https?://|\bcurl\b|\bwget\b", test))

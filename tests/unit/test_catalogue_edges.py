@@ -9,7 +9,7 @@ import pytest
 from gameday.catalogue import Catalogue, compose, kinds
 from gameday.catalogue.edges import observe, rewritten
 from gameday.catalogue.endpoints import references
-from gameday.catalogue.model import EdgeKind, Evidence, Location, Service
+from gameday.catalogue.model import EdgeKind, Evidence, HealthCheck, Location, Service
 
 STRANGERS = Path(__file__).parent / "strangers"
 
@@ -95,3 +95,12 @@ def test_an_observed_connection_backs_an_edge_or_makes_one(tmp_path: Path) -> No
 def test_kinds(image: str | None, port: int | None, scheme: str | None, keys: tuple[str, ...], kind: EdgeKind) -> None:
     provider = Service("p", Location(Path("x"), 1), image=image)
     assert kinds.kind(provider, port, scheme, keys) is kind
+
+
+def test_a_provider_that_is_asked_by_http_speaks_http() -> None:
+    checked = HealthCheck(("CMD", "curl", "-f", "localhost"))
+    for provider in (
+        Service("p", Location(Path("x"), 1), health=checked),
+        Service("p", Location(Path("x"), 1), metrics_path="/metrics"),
+    ):
+        assert kinds.kind(provider, 3000, None, ()) is EdgeKind.HTTP
