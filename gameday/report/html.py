@@ -65,6 +65,7 @@ def _environment() -> Environment:
         "date": _date,
         "fact": _fact,
         "interval": words.interval,
+        "place": words.place,
     }
     environment.globals["symbols"] = words.SYMBOLS
     return environment

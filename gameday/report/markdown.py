@@ -51,9 +51,9 @@ def _row(result: Result) -> str:
 
 
 def _finding(result: Result, finding: Finding) -> str:
-    place = f" ({finding.file}{f':{finding.line}' if finding.line else ''})" if finding.file else ""
+    place = f" ({words.place(finding)})" if finding.file else ""
     where = f"{result.name}: {finding.check} of {finding.subject}{place}"
-    observed = "; ".join(part for part in (finding.observed, words.evidence(finding), finding.detail) if part)
+    observed = "; ".join(part for part in (finding.observed, finding.detail) if part)
     return f"| {finding.verdict} | {_cell(where)} | {_cell(finding.expected)} | {_cell(observed)} |"
 
 

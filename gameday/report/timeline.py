@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,8 +19,10 @@ BREAKER_STATES = ("closed", "half-open", "open")
 # A point per request would drown a browser in a long run; the slowest of each bucket always stays.
 MOST_POINTS = 3000
 _SERVER_ERROR = 500
-# A value that control itself varies more than this says nothing by being another.
-_MOST_CONTROL_VALUES = 3
+# A value that this share of the control answers had is usual; where the usual ones make
+# up less than nearly all, the value varies by itself and says nothing by being another.
+_OFTEN = 0.1
+_NEARLY_ALL = 0.8
 
 
 class Answer(StrEnum):
@@ -199,12 +201,17 @@ def _failed(data: Mapping[str, Any]) -> bool:
 
 
 def _usual(control: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], set[Any]]:
-    """Per route and JSON path the values that control had, where these are few."""
-    seen: dict[tuple[str, str], set[Any]] = defaultdict(set)
+    """Per route and JSON path the few values that nearly all answers of control had; none where they vary."""
+    seen: dict[tuple[str, str], Counter[Any]] = defaultdict(Counter)
     for data in control:
         for path, value in _scalars(data):
-            seen[(str(data.get("route")), path)].add(value)
-    return {key: values for key, values in seen.items() if len(values) <= _MOST_CONTROL_VALUES}
+            seen[(str(data.get("route")), path)][value] += 1
+    usual: dict[tuple[str, str], set[Any]] = {}
+    for key, counts in seen.items():
+        often = {value: count for value, count in counts.items() if count >= _OFTEN * counts.total()}
+        if sum(often.values()) >= _NEARLY_ALL * counts.total():
+            usual[key] = set(often)
+    return usual
 
 
 def _others(data: Mapping[str, Any], usual: Mapping[tuple[str, str], set[Any]]) -> list[str]:

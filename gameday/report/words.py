@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 from gameday.verdict import Finding, Result, Verdict, Verdicts, severity
 
@@ -58,6 +59,19 @@ def open_findings(verdicts: Verdicts) -> list[tuple[Result, Finding]]:
         if finding.verdict is not Verdict.CONFIRMED
     ]
     return sorted(found, key=lambda pair: severity(pair[1].verdict), reverse=True)
+
+
+def place(finding: Finding) -> str:
+    """`experiments/a.yaml:24`; empty without a file."""
+    return f"{file(finding)}:{finding.line}" if finding.file and finding.line else file(finding)
+
+
+def file(finding: Finding) -> str:
+    """Relative to where the command runs, if it is below."""
+    if not finding.file:
+        return ""
+    path = Path(finding.file).absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def evidence(finding: Finding) -> str:

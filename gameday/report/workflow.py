@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gameday.report import words
 from gameday.verdict import Finding, Result, Verdicts
 
@@ -13,22 +11,13 @@ def render(verdicts: Verdicts) -> list[str]:
 
 
 def _command(result: Result, finding: Finding) -> str:
-    properties = {}
-    if finding.file:
-        properties["file"] = _relative(finding.file)
-        if finding.line:
-            properties["line"] = str(finding.line)
+    properties = {"file": words.file(finding)} if finding.file else {}
+    if finding.file and finding.line:
+        properties["line"] = str(finding.line)
     properties["title"] = f"{finding.verdict}: {result.name}"
     listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     message = f"{finding.check} of {finding.subject}: expected {finding.expected}; observed {finding.observed}"
     return f"::error {listed}::{_data(f'{message}. {finding.detail}' if finding.detail else message)}"
-
-
-def _relative(file: str) -> str:
-    try:
-        return str(Path(file).resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return file
 
 
 def _data(text: str) -> str:

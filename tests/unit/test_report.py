@@ -133,6 +133,18 @@ def test_the_timeline_tells_what_users_got() -> None:
     assert failed and {request.answer for request in failed.requests} == {Answer.SAME, Answer.FAILED}
 
 
+def test_a_fallback_now_and_then_in_control_does_not_hide_those_of_the_fault() -> None:
+    whole = history()
+    records = [
+        replace(r, data={**r.data, "json": {"recommendations.source": "fallback", "count": n}}) if n % 37 == 0 else r
+        for n, r in enumerate(whole.records)
+        if r.kind == "request"
+    ]
+    read = timeline.read(replace(whole, records=(*records, *(r for r in whole.records if r.kind != "request"))))
+    assert read and read.changed == ("recommendations.source = fallback",)
+    assert sum(request.answer is Answer.OTHER for request in read.requests) > 450
+
+
 def test_the_timeline_tells_breaker_and_alert() -> None:
     read = timeline.read(history())
     assert read
