@@ -31,7 +31,7 @@ def render(board: Board) -> dict[str, Any]:
         .timezone("browser")
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .readonly()
-        .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
     )
     for number, row in enumerate(board.rows):
         _add(builder, row, _ROW_IDS + number)
