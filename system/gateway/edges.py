@@ -14,6 +14,7 @@ USERS = "api-gateway->user-svc"
 RECOMMENDATION = "api-gateway->recommendation-svc"
 CHAT = "api-gateway->chat-svc"
 CACHE = "api-gateway->cache"
+STORE = "api-gateway->store"
 
 
 @dataclass(frozen=True)

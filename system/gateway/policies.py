@@ -1,24 +1,36 @@
 """What the gateway allows and promises for each route, in one table.
 
-timeout   seconds that a caller waits at most; the providers are told what is left of it
-token     whether the route needs an access token; `optional`: a bad one is refused, none is fine
+timeout       seconds that a caller waits at most; the providers are told what is left of it
+token         whether the route needs an access token; `optional`: a bad one is refused, none is fine
+per_minute    calls of one user by tier, of one address where there is no token
+limiter_gone  what happens while calls cannot be counted: `admit` where being there matters more,
+              `refuse` where each call costs money
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from system.kit.tokens import Tier
+
+NO_LIMIT: Mapping[Tier, int] = {}
 
 
 @dataclass(frozen=True)
 class Policy:
-    route: str
+    name: str
     timeout: float
     token: Literal["required", "optional", "none"]
+    per_minute: Mapping[Tier, int]
+    limiter_gone: Literal["admit", "refuse"] = "admit"
 
 
-HOMEPAGE = Policy("/api/homepage", timeout=2, token="optional")  # noqa: S106
-CHAT = Policy("/api/chat", timeout=60, token="required")  # noqa: S106
-RECOMMEND = Policy("/api/recommend", timeout=5, token="required")  # noqa: S106
-USERS_OPEN = Policy("/api/users (sign-up, login, refresh, logout)", timeout=2, token="none")  # noqa: S106
-USERS = Policy("/api/users", timeout=2, token="required")  # noqa: S106
+# fmt: off
+HOMEPAGE   = Policy("/api/homepage",  2,  "optional", NO_LIMIT)
+CHAT       = Policy("/api/chat",      60, "required", {"free": 20,  "pro": 200}, "refuse")
+RECOMMEND  = Policy("/api/recommend", 5,  "required", {"free": 100, "pro": 1000})
+USERS      = Policy("/api/users",     2,  "required", {"free": 200, "pro": 2000})
+USERS_OPEN = Policy("/api/users",     2,  "none",     {"free": 200, "pro": 2000})
+# fmt: on

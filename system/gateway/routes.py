@@ -7,6 +7,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,6 +17,7 @@ from pydantic_core import to_json
 from system.gateway import policies
 from system.gateway.auth import Verifier
 from system.gateway.edges import Edges
+from system.gateway.limits import Limiter
 from system.gateway.policies import Policy
 from system.gateway.recommendations import ANONYMOUS, Cache, Recommendations, Recommender
 from system.gateway.settings import GatewaySettings
@@ -37,17 +39,16 @@ CHAT_INSTEAD = "The assistant is not available right now. Please try again in a 
 router = APIRouter()
 
 
+@dataclass(frozen=True)
 class Gateway:
     """What the routes work with, hung on the app at start."""
 
-    def __init__(
-        self, settings: GatewaySettings, edges: Edges, verifier: Verifier, recommender: Recommender, cache: Cache
-    ) -> None:
-        self.settings = settings
-        self.edges = edges
-        self.verifier = verifier
-        self.recommender = recommender
-        self.cache = cache
+    settings: GatewaySettings
+    edges: Edges
+    verifier: Verifier
+    limiter: Limiter
+    recommender: Recommender
+    cache: Cache
 
 
 class Homepage(BaseModel):
@@ -77,9 +78,16 @@ Here = Annotated[Gateway, Depends(gateway_of)]
 
 
 async def admit(gateway: Gateway, request: Request, policy: Policy) -> Claims | None:
-    """Applies the policy that stands before every answer. Raises ProblemError."""
+    """Applies the policy that stands before every answer. Raises ProblemError.
+
+    What is left of the caller's allowance waits in the request's state for the answer.
+    """
     deadline.within(policy.timeout)
-    return await gateway.verifier.claims(request.headers.get("authorization"), policy)
+    claims = await gateway.verifier.claims(request.headers.get("authorization"), policy)
+    caller = claims.user if claims else f"address {request.client.host if request.client else 'unknown'}"
+    allowance = await gateway.limiter.take(policy, caller, claims.tier if claims else "free")
+    request.state.headers = allowance.headers if allowance else {}
+    return claims
 
 
 async def admit_known(gateway: Gateway, request: Request, policy: Policy) -> Claims:
@@ -88,7 +96,7 @@ async def admit_known(gateway: Gateway, request: Request, policy: Policy) -> Cla
     return claims
 
 
-@router.get(policies.HOMEPAGE.route)
+@router.get(policies.HOMEPAGE.name)
 async def homepage(gateway: Here, request: Request, response: Response) -> Homepage:
     """Its parts at once, each within its own time; a part that fails does not take the page with it."""
     claims = await admit(gateway, request, policies.HOMEPAGE)
@@ -101,10 +109,10 @@ async def homepage(gateway: Here, request: Request, response: Response) -> Homep
     return Homepage(recommendations=recommendations, user=user)
 
 
-@router.post(policies.RECOMMEND.route)
+@router.post(policies.RECOMMEND.name)
 async def recommend(gateway: Here, request: Request, response: Response, wanted: RecommendWanted) -> Recommendations:
     claims = await admit_known(gateway, request, policies.RECOMMEND)
-    response.headers["cache-control"] = "private, no-store"
+    response.headers.update({"cache-control": "private, no-store", **request.state.headers})
     kept = await gateway.cache.get(claims.user, wanted.limit)
     response.headers["x-cache"] = "hit" if kept else "miss"
     if kept:
@@ -114,7 +122,7 @@ async def recommend(gateway: Here, request: Request, response: Response, wanted:
     return answer
 
 
-@router.post(policies.CHAT.route)
+@router.post(policies.CHAT.name)
 async def chat(gateway: Here, request: Request, said: ChatSaid) -> Response:
     """Server-sent events: `delta` {text} as the model speaks, and one `done` at the end in every case."""
     claims = await admit_known(gateway, request, policies.CHAT)
@@ -123,7 +131,12 @@ async def chat(gateway: Here, request: Request, said: ChatSaid) -> Response:
         raise ProblemError(404, "there is no such session")
     body = {"message": said.message, "sessionId": session}
     return EventStream(
-        gateway.edges.chat, "/chat", body, policies.CHAT.timeout, _chat_ending(gateway.edges.chat, session)
+        gateway.edges.chat,
+        "/chat",
+        body,
+        timeout=policies.CHAT.timeout,
+        ending=_chat_ending(gateway.edges.chat, session),
+        headers=request.state.headers,
     )
 
 
@@ -142,7 +155,7 @@ async def users(gateway: Here, request: Request, path: str) -> Response:
     except UnavailableError as error:
         raise unavailable(error, "accounts") from error
     handed_on = {name: answer.headers[name] for name in HANDED_ON if name in answer.headers}
-    return Response(answer.body, answer.status, handed_on)
+    return Response(answer.body, answer.status, {**handed_on, **request.state.headers})
 
 
 def unavailable(error: UnavailableError, what: str) -> ProblemError:

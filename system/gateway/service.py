@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from system.gateway import edges, policies
 from system.gateway.auth import Verifier
+from system.gateway.limits import Limiter
 from system.gateway.recommendations import Cache, Popular, Recommender
 from system.gateway.routes import Gateway, router
 from system.gateway.settings import GatewaySettings
@@ -21,15 +22,17 @@ from system.kit.store import Store
 def make(settings: GatewaySettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        store = Store(edges.CACHE, settings.cache_url)
+        redis, store = Store(edges.CACHE, settings.cache_url), Store(edges.STORE, settings.store_url)
         async with edges.connect(settings) as ways:
             verifier = Verifier(ways.users)
             popular = Popular(ways.recommendation, settings)
-            cache = Cache(store, policies.RECOMMEND.route, settings.recommend_cache_seconds)
+            cache = Cache(redis, policies.RECOMMEND.name, settings.recommend_cache_seconds)
             recommender = Recommender(ways.recommendation, popular)
-            app.state.gateway = Gateway(settings, ways, verifier, recommender, cache)
+            limiter = Limiter(store, settings.rate_limit_factor)
+            app.state.gateway = Gateway(settings, ways, verifier, limiter, recommender, cache)
             async with _background(verifier.keep_fresh(), popular.keep_fresh()):
                 yield
+        await redis.close()
         await store.close()
 
     app = kit.create("api-gateway", settings, routers=[router], lifespan=lifespan, outermost=True)

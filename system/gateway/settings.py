@@ -8,6 +8,7 @@ from system.kit.settings import Settings
 class GatewaySettings(Settings):
     """Times in seconds. `popular_limit` is how many items the fallback answers with.
 
+    `rate_limit_factor` multiplies what the policies allow a minute; 0 lifts it, for load tests.
     `cors_origins` is a comma list; without it no other origin may read answers.
     """
 
@@ -15,6 +16,8 @@ class GatewaySettings(Settings):
     recommendation_url: str
     chat_url: str
     cache_url: str
+    store_url: str
+    rate_limit_factor: float = 1.0
     breaker_enabled: bool = True
     breaker_failures: int = 5
     breaker_ai_failures: int = 3

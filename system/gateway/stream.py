@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
@@ -25,9 +25,16 @@ class EventStream(Response):
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, edge: Edge, path: str, body: object, timeout: float, ending: Callable[[UnavailableError, bool], bytes]
+        self,
+        edge: Edge,
+        path: str,
+        body: object,
+        *,
+        timeout: float,
+        ending: Callable[[UnavailableError, bool], bytes],
+        headers: Mapping[str, str],
     ) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no", **headers})
         # Its length is not known.
         del self.headers["content-length"]
         self._edge = edge

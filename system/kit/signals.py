@@ -53,6 +53,7 @@ GEN_AI_FIRST_CHUNK = Histogram(
     buckets=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24),
 )
 GEN_AI_COST = Counter("gen_ai_cost_usd", "List price of a language model's tokens.", ("gen_ai_request_model",))
+RATE_LIMITED = Counter("rate_limited", "Calls refused because their caller had too many.", ("route", "tier"))
 TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted.", ("reason",))
 
 SPAN_GET_RECOMMENDATIONS = "get-recommendations"
@@ -88,6 +89,11 @@ def announce_edge(edge: str, *, falls_back: bool) -> None:
 def announce_cache(route: str) -> None:
     for result in get_args(CacheResult):
         CACHE_REQUESTS.labels(route, result)
+
+
+def announce_limit(route: str) -> None:
+    for tier in ("free", "pro"):
+        RATE_LIMITED.labels(route, tier)
 
 
 def announce_route(route: str, method: str) -> None:

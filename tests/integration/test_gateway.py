@@ -151,6 +151,7 @@ def environment(recommendation: Upstream, chats: Upstream, accounts: Upstream, r
         "RECOMMENDATION_URL": recommendation.url,
         "CHAT_URL": chats.url,
         "CACHE_URL": f"redis://127.0.0.1:{redis_server.port}/0",
+        "STORE_URL": f"redis://127.0.0.1:{redis_server.port}/1",
         "BREAKER_RESET_SECONDS": str(RESET_SECONDS),
     }
 
@@ -193,8 +194,10 @@ def recommended(gateway: Service, user: str, /, **body: Any) -> httpx.Response:
     return gateway.http.post("/api/recommend", json=body, headers=bearer(token(user)))
 
 
-def talk(gateway: Service, **body: Any) -> httpx.Response:
-    return gateway.http.post("/api/chat", json={"message": "Hi", **body}, headers=bearer())
+def talk(gateway: Service, user: str = "", /, **body: Any) -> httpx.Response:
+    """As a new user each time unless told otherwise, so that no limit is met."""
+    signed = token(user or uuid.uuid4().hex)
+    return gateway.http.post("/api/chat", json={"message": "Hi", **body}, headers=bearer(signed))
 
 
 def events(text: str) -> list[tuple[str, Any]]:
@@ -282,7 +285,13 @@ def test_gateway_starts_and_answers_with_nobody_behind_it(
     services: ServiceFactory, environment: dict[str, str]
 ) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
-    away = {"USER_URL": nobody, "RECOMMENDATION_URL": nobody, "CHAT_URL": nobody, "CACHE_URL": "redis://127.0.0.1:1/0"}
+    away = {
+        "USER_URL": nobody,
+        "RECOMMENDATION_URL": nobody,
+        "CHAT_URL": nobody,
+        "CACHE_URL": "redis://127.0.0.1:1/0",
+        "STORE_URL": "redis://127.0.0.1:1/1",
+    }
     service = services("system.gateway", **{**environment, **away})
     assert len(homepage(service)["recommendations"]["items"]) == 10
     assert_problem(recommended(service, "u1"), 503)
@@ -400,9 +409,9 @@ def test_chat_without_chat_svc_answers_plainly(gateway: Service, chats: Upstream
 
 
 def test_a_session_belongs_to_its_user(gateway: Service, chats: Upstream) -> None:
-    talk(gateway)
+    talk(gateway, "u1")
     mine = json.loads(chats.requests[0][2])["sessionId"]
-    assert events(talk(gateway, sessionId=mine).text)[-1][0] == "done"
+    assert events(talk(gateway, "u1", sessionId=mine).text)[-1][0] == "done"
     theirs = gateway.http.post("/api/chat", json={"message": "Hi", "sessionId": mine}, headers=bearer(token("u2")))
     assert_problem(theirs, 404)
 
@@ -411,6 +420,75 @@ def test_chat_passes_a_refusal_on(gateway: Service, chats: Upstream) -> None:
     chats.mode = "422"
     answer = talk(gateway)
     assert (answer.status_code, answer.json()) == (422, {"detail": "no"})
+
+
+# Limits.
+
+
+@pytest.fixture(scope="module")
+def pair(services: ServiceFactory, environment: dict[str, str]) -> list[Service]:
+    return [services("system.gateway", **environment) for _ in range(2)]
+
+
+def test_the_21st_free_chat_of_a_minute_is_refused_by_whichever_gateway(
+    pair: list[Service], chats: Upstream, gateway: Service
+) -> None:
+    headers = bearer(token(uuid.uuid4().hex))
+
+    def ask(number: int) -> httpx.Response:
+        return pair[number % 2].http.post("/api/chat", json={"message": "Hi"}, headers=headers)
+
+    answers = [ask(number) for number in range(20)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert [int(answer.headers["ratelimit-remaining"]) for answer in answers] == list(reversed(range(20)))
+    assert answers[0].headers["ratelimit-policy"] == "20;w=60"
+    refused = ask(20)
+    assert_problem(refused, 429)
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert pair[0].metric("rate_limited_total", route="/api/chat", tier="free") == 1
+
+
+def test_pro_may_do_more_and_each_user_has_an_own_count(gateway: Service) -> None:
+    pro, other = token(uuid.uuid4().hex, tier="pro"), token(uuid.uuid4().hex)
+    for _ in range(21):
+        answer = gateway.http.post("/api/chat", json={"message": "Hi"}, headers=bearer(pro))
+    assert (answer.status_code, answer.headers["ratelimit-limit"]) == (200, "200")
+    assert gateway.http.post("/api/chat", json={"message": "Hi"}, headers=bearer(other)).status_code == 200
+
+
+def test_the_count_slides(gateway: Service, redis_server: Server) -> None:
+    """A full minute before still counts by its share, so that the turn of the minute doubles nothing."""
+    user = uuid.uuid4().hex
+    client = redis.Redis(port=redis_server.port, db=1)
+    seconds = client.time()[0]
+    start = (seconds - seconds % 60) * 1000
+    client.hset(f"limit:/api/chat:{user}", mapping={"start": start - 60_000, "count": 20, "before": 0})
+    headers = bearer(token(user))
+    statuses = [gateway.http.post("/api/chat", json={"message": "Hi"}, headers=headers).status_code for _ in range(21)]
+    # The share of the minute that has passed is free again.
+    passed = seconds % 60 / 60
+    assert abs(statuses.count(200) - int(20 * passed)) <= 1
+    client.close()
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api/chat", 503), ("/api/recommend", 200)])
+def test_without_its_counts_a_route_does_as_its_policy_says(
+    services: ServiceFactory, environment: dict[str, str], gateway: Service, path: str, status: int
+) -> None:
+    service = services("system.gateway", **{**environment, "STORE_URL": f"redis://127.0.0.1:{free_port()}/1"})
+    body = {"message": "Hi"} if path == "/api/chat" else {}
+    answer = service.http.post(path, json=body, headers=bearer())
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_limits_can_be_lifted_for_a_load_test(
+    services: ServiceFactory, environment: dict[str, str], gateway: Service
+) -> None:
+    service = services("system.gateway", **environment, RATE_LIMIT_FACTOR="0")
+    headers = bearer(token(uuid.uuid4().hex))
+    for _ in range(21):
+        assert service.http.post("/api/chat", json={"message": "Hi"}, headers=headers).status_code == 200
 
 
 # Accounts.
