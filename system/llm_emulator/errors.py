@@ -17,17 +17,26 @@ STATUS = {
 
 
 class ApiError(Exception):
-    """An answer that is an error. `kind` is a key of `STATUS`; `headers` go along with it."""
+    """An answer that is an error. `kind` is a key of `STATUS`; `headers` go along with it.
 
-    def __init__(self, kind: str, message: str, headers: dict[str, str] | None = None) -> None:
+    `details` tell a program the cause, under a stable `error_code`.
+    """
+
+    def __init__(
+        self, kind: str, message: str, headers: dict[str, str] | None = None, details: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.headers = headers or {}
+        self.details = details
 
     @property
     def status(self) -> int:
         return STATUS[self.kind]
 
     def body(self, request_id: str) -> dict[str, Any]:
-        return {"type": "error", "error": {"type": self.kind, "message": self.message}, "request_id": request_id}
+        error: dict[str, Any] = {"type": self.kind, "message": self.message}
+        if self.details:
+            error["details"] = self.details
+        return {"type": "error", "error": error, "request_id": request_id}

@@ -80,6 +80,7 @@ class Prompt(BaseModel):
     thinking: dict[str, Any] | None = None
     output_config: dict[str, Any] | None = None
     cache_control: dict[str, Any] | None = None
+    thread: dict[str, Any] | None = None
 
     def schema_wanted(self) -> dict[str, Any] | None:
         """The JSON Schema that the answer has to follow, where one was asked for."""
@@ -105,15 +106,19 @@ class Request(Prompt):
 Parsed = TypeVar("Parsed", bound=Prompt)
 
 
-def parse(kind: type[Parsed], body: bytes) -> Parsed:
-    """`body` as a `kind`. Raises ApiError with the provider's wording."""
+def parse(kind: type[Parsed], body: bytes, *, beta: bool = False) -> Parsed:
+    """`body` as a `kind`. Raises ApiError with the provider's wording.
+
+    A caller of a `beta` may send more keys than are emulated; they change nothing.
+    """
     if len(body) > MAX_BODY:
         raise ApiError("request_too_large", "Request exceeds the maximum size")
     try:
-        request = kind.model_validate_json(body)
+        request = kind.model_validate_json(body, extra="ignore" if beta else None)
     except ValidationError as error:
         raise ApiError("invalid_request_error", _wording(error)) from None
     _check_model(request.model)
+    _check_thread(request)
     _check_tool_choice(request)
     _check_tool_results(request.messages)
     return request
@@ -141,6 +146,13 @@ def _wording(error: ValidationError) -> str:
 def _check_model(name: str) -> None:
     if not name.startswith("claude-"):
         raise ApiError("not_found_error", f"model: {name}")
+
+
+def _check_thread(request: Prompt) -> None:
+    """Conversations are not held here. The SDK knows this answer, and sends them whole from then on."""
+    if request.thread is not None:
+        details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+        raise ApiError("invalid_request_error", "thread: this request cannot be threaded", details=details)
 
 
 def _check_tool_choice(request: Prompt) -> None:

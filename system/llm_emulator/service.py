@@ -33,7 +33,7 @@ class Emulator:
         headers = _headers()
         try:
             key = check_headers(http.headers)
-            request = parse(Request, await http.body())
+            request = parse(Request, await http.body(), beta=_beta(http))
             faults = self._faults.touching()
             for fault in faults:
                 fault.admit()
@@ -52,7 +52,7 @@ class Emulator:
         headers = _headers()
         try:
             check_headers(http.headers)
-            prompt = parse(Prompt, await http.body())
+            prompt = parse(Prompt, await http.body(), beta=_beta(http))
         except ApiError as error:
             return refused(error, headers)
         asked = prompt.model_dump(include={"messages", "system", "tools"})
@@ -87,6 +87,10 @@ class Paced(StreamingResponse):
 
 def refused(error: ApiError, headers: dict[str, str]) -> Response:
     return JSONResponse(error.body(headers["request-id"]), error.status, headers | error.headers)
+
+
+def _beta(http: HttpRequest) -> bool:
+    return "anthropic-beta" in http.headers
 
 
 def _headers() -> dict[str, str]:

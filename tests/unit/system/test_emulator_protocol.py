@@ -98,6 +98,18 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     assert raised.value.status == 400
 
 
+def test_a_beta_caller_may_send_what_is_not_emulated() -> None:
+    body = b'{"model": "claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], "billing": 1}'
+    assert parse(Request, body, beta=True)
+    with pytest.raises(ApiError, match="billing"):
+        parse(Request, body)
+
+
+def test_a_thread_is_refused_as_the_sdk_expects() -> None:
+    body = refusal(thread={"type": "create"}).body("req_1")
+    assert body["error"]["details"]["error_code"] == "thread_unsupported_request"
+
+
 def test_a_tool_use_without_its_result_is_refused() -> None:
     use = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {}}
     asked = [
