@@ -29,6 +29,7 @@ from gameday.state import State
 _SUPERVISOR_SECONDS = 20.0
 _READY_SECONDS = 240.0
 _STOP_SECONDS = 60.0
+_LEAVE_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -109,11 +110,15 @@ def up(
 
 def down(state: State) -> list[str]:
     """Ends the system of `state`, however much of it is left. Returns what had to be ended by force."""
+    told = _supervisor(state)
+    if told is not None and procfs.state(told) in ("T", "t"):
+        # It hears nothing any more: its guardian ends the rest.
+        procfs.send(told, SIGKILL)
     with suppress(GamedayError, InputError), Control.connect(state.directory) as control:
         control.call("stop", timeout=_STOP_SECONDS)
-    if not _released(state, _STOP_SECONDS / 10):
-        _kill_supervisor(state)
-        _released(state, _STOP_SECONDS / 10)
+    if not _released(state, _LEAVE_SECONDS) and told is not None:
+        procfs.send(told, SIGKILL)
+        _released(state, _LEAVE_SECONDS)
     return clean(state)
 
 
@@ -285,9 +290,10 @@ def _raise_failure(state: State) -> None:
     raise GamedayError(failure["error"])
 
 
-def _kill_supervisor(state: State) -> None:
-    """It does not answer, or is stopped: the guardian ends the rest."""
+def _supervisor(state: State) -> ProcessId | None:
+    """The one that last ran in `state`, where it lives."""
     told = state.describe()
     found = procfs.stat(told["pid"]) if told else None
-    if told and found and procfs.environment(found.id.pid).get(MARKER) == f"{told['system']}/supervisor":
-        procfs.send(ProcessId(found.id.pid, found.id.start, found.id.boot), SIGKILL)
+    if told is None or found is None or procfs.environment(found.id.pid).get(MARKER) != f"{told['system']}/supervisor":
+        return None
+    return found.id

@@ -118,7 +118,8 @@ class ForkServer:
 
     async def preloaded(self) -> dict[str, str]:
         """Waits until forks are cheap; returns module -> error for what could not be imported."""
-        return await asyncio.wait_for(asyncio.shield(self._linked().ready), _START_SECONDS)
+        async with asyncio.timeout(_START_SECONDS):
+            return await asyncio.shield(self._linked().ready)
 
     async def fork(self, wanted: Order, output: IO[bytes] | None) -> Child:
         """Output None is thrown away. Raises GamedayError where the fork server does not answer."""
@@ -132,7 +133,8 @@ class ForkServer:
         link.ended[name] = ended
         link.send(message, output.fileno() if output else self._nowhere)
         try:
-            pid = await asyncio.wait_for(link.forked[name], _FORK_SECONDS)
+            async with asyncio.timeout(_FORK_SECONDS):
+                pid = await link.forked[name]
         except TimeoutError:
             raise GamedayError(f"the fork server did not start {wanted.target}") from None
         finally:

@@ -61,7 +61,7 @@ class ProcessRuntime:
         self._host: Host | None = None
         self._units: dict[str, Unit] = {}
         self._wires: dict[Edge, Wire] = {}
-        self._memory: tuple[float, dict[str, float]] = (float("-inf"), {})
+        self._memory: tuple[float, dict[str, int | None], dict[str, float]] = (float("-inf"), {}, {})
 
     async def start(self, services: Collection[str] | None = None) -> None:
         names = closure(self.catalogue, services)
@@ -77,7 +77,8 @@ class ProcessRuntime:
         units = list(self._units.values())
         waiting = asyncio.gather(*(asyncio.shield(unit.ready) for unit in units))
         try:
-            await asyncio.wait_for(waiting, timeout)
+            async with asyncio.timeout(timeout):
+                await waiting
         except TimeoutError:
             late = [unit.report(f"not ready after {timeout:g}s") for unit in units if not unit.ready.done()]
             raise NotReady("\n".join(late)) from None
@@ -203,14 +204,15 @@ class ProcessRuntime:
         return ServiceStatus(name, unit.state, endpoints, unit.pid, pss_mb, unit.exit_code, unit.detail)
 
     async def _measured(self) -> dict[str, float]:
-        """Service -> MiB of its tree, at most two seconds old."""
-        taken, memory = self._memory
-        if time.monotonic() - taken > _MEMORY_SECONDS:
+        """Service -> MiB of its tree, at most two seconds old and never of other processes than these."""
+        running = {name: unit.pid for name, unit in self._units.items()}
+        taken, measured, memory = self._memory
+        if time.monotonic() - taken > _MEMORY_SECONDS or measured != running:
             pids = defaultdict(list)
             for process, owner in self.members().items():
                 pids[owner].append(process.pid)
             memory = await asyncio.to_thread(lambda: {owner: procfs.pss_mb(each) for owner, each in pids.items()})
-            self._memory = (time.monotonic(), memory)
+            self._memory = (time.monotonic(), running, memory)
         return memory
 
     def _known(self, service: str) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,11 +124,11 @@ class Unit:
         await self._watch()
 
     async def _cancel(self) -> None:
-        if self._task is not None:
+        # Again and again: a cancellation can be lost where what is awaited ends at the same moment.
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+            await asyncio.wait([self._task], timeout=_POLL_SECONDS)
+        self._task = None
 
     async def _run(self) -> None:
         self.state, self.exit_code, self.detail = State.STARTING, None, ""
@@ -226,7 +225,8 @@ class Unit:
         if patient and ports and not ports & procfs.listening():
             return "listens on none of its ports"
         try:
-            return await asyncio.wait_for(probe(), timeout)
+            async with asyncio.timeout(timeout):
+                return await probe()
         except TimeoutError:
             return f"its health check did not answer within {timeout:g}s"
 
