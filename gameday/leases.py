@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from gameday.journal import History, Journal, read
 from gameday.runtime import ProcessId, Runtime, procfs
 
 LONGEST_TTL = 3600.0
+CLOSING_SECONDS = 3.0
 
 
 class Phase(StrEnum):
@@ -142,8 +143,9 @@ class LeaseKeeper:
         return [held.lease.describe() for held in self._held.values() if run in (None, held.lease.run)]
 
     async def close(self) -> None:
-        """Undoes what is in force. Nothing can be injected afterwards."""
+        """Undoes what is in force, quickly: what is left ends with the system. Nothing can be injected afterwards."""
         self._closed = True
+        self._patience = replace(self._patience, undo=min(self._patience.undo, CLOSING_SECONDS))
         await self._undo_each(self._choose(None, None, True), Phase.UNDONE)
 
     def _problems(self, fault: str, target: str, arguments: Mapping[str, Any], ttl: float) -> Sequence[Problem]:

@@ -275,6 +275,39 @@ async def test_what_latency_holds_back_is_handed_on_in_order_when_it_is_removed(
         writer.close()
 
 
+async def test_no_byte_is_lost_or_swapped_while_toxics_come_and_go(proxy: ProxyHost) -> None:
+    sent, returned = hashlib.sha256(), hashlib.sha256()
+    async with provider(echo) as upstream:
+        wire = await proxy.open(EDGE, upstream)
+        reader, writer = await dial(wire.listen)
+
+        async def meddle() -> None:
+            for turn in range(60):
+                stream = ("upstream", "downstream")[turn % 2]
+                await wire.add(toxic("latency", latency=5 + turn % 7, jitter=5, stream=stream))
+                await asyncio.sleep(0.005)
+                await wire.remove("latency-1")
+
+        async def send() -> None:
+            meddling = asyncio.create_task(meddle())
+            while not meddling.done():
+                block = os.urandom(8192)
+                sent.update(block)
+                writer.write(block)
+                await writer.drain()
+                await asyncio.sleep(0.001)
+            writer.write_eof()
+
+        async with asyncio.timeout(30):
+            sending = asyncio.create_task(send())
+            while data := await reader.read(MIB):
+                returned.update(data)
+            await sending
+        writer.close()
+    assert returned.digest() == sent.digest()
+    assert (await wire.counters()).met > 10
+
+
 async def _has(wire: object, counter: str, value: int) -> bool:
     return bool(getattr(await wire.counters(), counter) == value)  # type: ignore[attr-defined]
 
