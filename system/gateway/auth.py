@@ -81,7 +81,7 @@ class Verifier:
                 await self._fetch()
 
     async def _fetch(self) -> None:
-        found = await self._users.read(KeySet, "GET", KEYS_PATH, timeout=KEYS_TIMEOUT_SECONDS)
+        found = await self._users.read(KeySet, "GET", KEYS_PATH, timeout=KEYS_TIMEOUT_SECONDS, idempotent=True)
         self._fetched = time.monotonic()
         keys = dict(_usable(found))
         if keys.keys() != self._keys.keys():

@@ -61,7 +61,7 @@ class Popular:
         while True:
             try:
                 path = f"/popular?limit={max(self._limit, 1)}"
-                found = await self._edge.read(Provided, "GET", path, timeout=POPULAR_TIMEOUT_SECONDS)
+                found = await self._edge.read(Provided, "GET", path, timeout=POPULAR_TIMEOUT_SECONDS, idempotent=True)
                 self._items = found.items
             except UnavailableError as error:
                 telemetry.logger().warning("popular_items_not_refreshed", error=str(error))
@@ -77,7 +77,7 @@ class Recommender:
         """Never fails. The second part is the share of the cache's time for which the answer may be kept."""
         wanted = {"userId": user, "limit": limit}
         try:
-            found = await self._edge.read(Provided, "POST", "/recommend", timeout=timeout, json=wanted)
+            found = await self._edge.read(Provided, "POST", "/recommend", timeout=timeout, json=wanted, idempotent=True)
         except UnavailableError as error:
             return self._popular.instead(error.reason), 0.0
         answer = Recommendations(source="model", model_version=found.model_version, items=found.items)

@@ -150,7 +150,12 @@ async def users(gateway: Here, request: Request, path: str) -> Response:
     body = await request.body()
     try:
         answer = await gateway.edges.users.call(
-            request.method, f"/users{path}", timeout=policy.timeout, body=body or None, headers=headers
+            request.method,
+            f"/users{path}",
+            timeout=policy.timeout,
+            body=body or None,
+            headers=headers,
+            idempotent=request.method == "GET",
         )
     except UnavailableError as error:
         raise unavailable(error, "accounts") from error
@@ -172,7 +177,7 @@ async def _profile(gateway: Gateway, request: Request, claims: Claims | None, ti
     edge = gateway.edges.users
     headers = {"authorization": request.headers["authorization"]}
     try:
-        answer = await edge.call("GET", "/users/me", timeout=timeout, headers=headers)
+        answer = await edge.call("GET", "/users/me", timeout=timeout, headers=headers, idempotent=True)
         return dict(answer.json()) if answer.status == 200 else None  # noqa: PLR2004
     except (UnavailableError, ValueError) as error:
         reason: signals.FallbackReason = error.reason if isinstance(error, UnavailableError) else "schema"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -23,10 +24,14 @@ from system.kit import deadline, signals, telemetry
 from system.kit.breaker import Breaker, OpenError, Permit, State
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 SERVER_ERROR = 500
 CLIENT_ERROR = 400
 GATEWAY_ERRORS = frozenset({502, 503, 504})
+# After a timeout the caller's time is gone, and the provider has its hands full.
+RETRIED = frozenset({"connection", "status"})
+RETRY_AFTER_SECONDS = (0.005, 0.05)
 
 
 class UnavailableError(Exception):
@@ -37,6 +42,10 @@ class UnavailableError(Exception):
         self.edge = edge
         self.reason = reason
         self.retry_after = retry_after
+
+
+class RefusedError(UnavailableError):
+    """The provider is there and did not like the request."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +80,62 @@ class StreamAnswer:
             yield bytes(chunk)
 
 
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    path: str
+    timeout: float
+    json: Any = None
+    body: bytes | None = None
+    headers: Mapping[str, str] | None = None
+
+
+class Targets:
+    """The replicas of a provider, in turn. One that did not answer rests a while, unless all do."""
+
+    def __init__(self, urls: Sequence[str], rest_seconds: float = 1.0) -> None:
+        self._urls = [url.rstrip("/") for url in urls]
+        self._rest_seconds = rest_seconds
+        self._rested = dict.fromkeys(self._urls, 0.0)
+        self._turn = 0
+
+    def next(self) -> str:
+        now = time.monotonic()
+        for _ in self._urls:
+            self._turn = (self._turn + 1) % len(self._urls)
+            if self._rested[self._urls[self._turn]] <= now:
+                break
+        return self._urls[self._turn]
+
+    def failed(self, url: str) -> None:
+        self._rested[url] = time.monotonic() + self._rest_seconds
+
+
+class RetryBudget:
+    """A retry for every tenth call, and a few saved: when much fails, retries must not double the load."""
+
+    def __init__(self, share: float = 0.1, most: float = 10.0) -> None:
+        self._share = share
+        self._most = most
+        self._saved = most
+
+    def earn(self) -> None:
+        self._saved = min(self._most, self._saved + self._share)
+
+    def take(self) -> bool:
+        if self._saved < 1:
+            return False
+        self._saved -= 1
+        return True
+
+
 class Edge:
     """One consumer's way to one provider.
 
-    `name` is "consumer->provider". On `ai` edges a 500 and an answer that fails
-    its schema also count as unavailability.
+    `name` is "consumer->provider"; `url` may name several replicas, divided by
+    commas. On `ai` edges a 500 and an answer that fails its schema also count as
+    unavailability. More than `concurrency` calls at once are not made: a slow
+    provider must not take all of its consumer's memory.
     """
 
     def __init__(
@@ -86,13 +146,16 @@ class Edge:
         *,
         ai: bool = False,
         falls_back: bool = False,
-        connections: int = 200,
+        concurrency: int = 200,
     ) -> None:
         self.name = name
         self.breaker = breaker
         self.ai = ai
-        self._url = url.rstrip("/")
-        builder = ClientBuilder().max_connections(connections).follow_redirects(False).no_proxy()
+        self.concurrency = concurrency
+        self.in_flight = 0
+        self.targets = Targets(url.split(","))
+        self._retries = RetryBudget()
+        builder = ClientBuilder().max_connections(concurrency).follow_redirects(False).no_proxy()
         self._client: Client = builder.http1_only().tcp_nodelay(True).build()
         signals.announce_edge(name, falls_back=falls_back)
 
@@ -115,12 +178,13 @@ class Edge:
         json: Any = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        idempotent: bool = False,
     ) -> Answer:
-        """One exchange within `timeout` seconds. A 4xx is an answer. Raises UnavailableError."""
-        with _Attempt(self, method, path, timeout) as attempt:
-            answer = await self._exchange(attempt, json, body, headers)
-            attempt.judge(answer.status)
-        return answer
+        """An exchange within `timeout` seconds. A 4xx is an answer. Raises UnavailableError.
+
+        What is `idempotent` is tried once more where the provider was not reached.
+        """
+        return await self._tried(_Request(method, path, timeout, json, body, headers), _as_it_is, idempotent)
 
     async def read(
         self,
@@ -131,14 +195,16 @@ class Edge:
         timeout: float,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        idempotent: bool = False,
     ) -> M:
         """As `call`, and reads a 2xx answer into a model. Else it is unavailable, though a 4xx spares the breaker."""
-        with _Attempt(self, method, path, timeout) as attempt:
-            answer = await self._exchange(attempt, json, None, headers)
-            attempt.judge(answer.status)
+
+        def reading(answer: Answer) -> M:
             if answer.status >= CLIENT_ERROR:
-                raise UnavailableError(self.name, "status", str(answer.status))
+                raise RefusedError(self.name, "status", str(answer.status))
             return into.model_validate_json(answer.body)
+
+        return await self._tried(_Request(method, path, timeout, json, None, headers), reading, idempotent)
 
     @asynccontextmanager
     async def stream(
@@ -155,8 +221,9 @@ class Edge:
 
         Leaving the context early closes the connection, so that the provider notices.
         """
+        wanted = _Request(method, path, timeout, json, body, headers)
         with _Attempt(self, method, path, timeout) as attempt:
-            request = self._request(attempt, json, body, headers).streamed_read_buffer_limit(0).build_streamed()
+            request = self._made(attempt, wanted).streamed_read_buffer_limit(0).build_streamed()
             async with asyncio.timeout(attempt.timeout):
                 response = await request.__aenter__()
             try:
@@ -165,26 +232,42 @@ class Edge:
             finally:
                 await request.__aexit__(None, None, None)
 
-    async def _exchange(
-        self, attempt: _Attempt, json: Any, body: bytes | None, headers: Mapping[str, str] | None
-    ) -> Answer:
-        request = self._request(attempt, json, body, headers).build()
-        async with asyncio.timeout(attempt.timeout):
-            response = await request.send()
-            content = await response.bytes()
-        return Answer(response.status, dict(response.headers.items()), bytes(content))
+    async def _tried(self, request: _Request, reading: Callable[[Answer], T], again: bool) -> T:
+        ends = time.monotonic() + request.timeout
+        self._retries.earn()
+        try:
+            return await self._once(request, reading)
+        except UnavailableError as error:
+            if not again or error.reason not in RETRIED or isinstance(error, RefusedError) or not self._retries.take():
+                raise
+        signals.EDGE_RETRIES.labels(self.name).inc()
+        # Jitter, so that those who failed together do not come back together.
+        await asyncio.sleep(random.uniform(*RETRY_AFTER_SECONDS))  # noqa: S311
+        return await self._once(replace(request, timeout=max(0.0, ends - time.monotonic())), reading)
 
-    def _request(
-        self, attempt: _Attempt, json: Any, body: bytes | None, headers: Mapping[str, str] | None
-    ) -> RequestBuilder:
-        request = self._client.request(attempt.method, self._url + attempt.path)
-        sent = {**(headers or {}), **attempt.headers()}
-        if json is not None:
-            body = to_json(json)
+    async def _once(self, request: _Request, reading: Callable[[Answer], T]) -> T:
+        with _Attempt(self, request.method, request.path, request.timeout) as attempt:
+            made = self._made(attempt, request).build()
+            async with asyncio.timeout(attempt.timeout):
+                response = await made.send()
+                content = await response.bytes()
+            attempt.judge(response.status)
+            return reading(Answer(response.status, dict(response.headers.items()), bytes(content)))
+
+    def _made(self, attempt: _Attempt, request: _Request) -> RequestBuilder:
+        builder = self._client.request(request.method, attempt.target + request.path)
+        sent = {**(request.headers or {}), **attempt.headers()}
+        body = request.body
+        if request.json is not None:
+            body = to_json(request.json)
             sent["content-type"] = "application/json"
         if body is not None:
-            request = request.body_bytes(body)
-        return request.headers(sent)
+            builder = builder.body_bytes(body)
+        return builder.headers(sent)
+
+
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
 
 class _Attempt:
@@ -204,11 +287,14 @@ class _Attempt:
         attributes = {"http.request.method": self.method, "edge": self.edge.name}
         self._span = telemetry.TRACER.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         self._permit = self._ask()
+        self.edge.in_flight += 1
+        self.target = self.edge.targets.next()
         self.started = time.monotonic()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         del kind, tb
+        self.edge.in_flight -= 1
         try:
             self._end(error)
         finally:
@@ -233,15 +319,19 @@ class _Attempt:
 
     def _ask(self) -> Permit:
         if not self.timeout:
-            self._span.end()
-            raise UnavailableError(self.edge.name, "timeout", "the caller's deadline has passed")
+            raise self._not_made("timeout", "the caller's deadline has passed")
+        if self.edge.in_flight >= self.edge.concurrency:
+            raise self._not_made("full", f"{self.edge.concurrency} calls are under way")
         try:
             return self.edge.breaker.permit()
         except OpenError as error:
-            signals.EDGE_REQUESTS.labels(self.edge.name, "short_circuit").inc()
-            self._span.set_status(Status(StatusCode.ERROR, "circuit breaker open"))
-            self._span.end()
-            raise UnavailableError(self.edge.name, "open", retry_after=error.retry_after) from error
+            raise self._not_made("open", "circuit breaker open", error.retry_after) from error
+
+    def _not_made(self, reason: signals.FallbackReason, detail: str, retry_after: float = 0.0) -> UnavailableError:
+        signals.EDGE_REQUESTS.labels(self.edge.name, "short_circuit").inc()
+        self._span.set_status(Status(StatusCode.ERROR, detail))
+        self._span.end()
+        return UnavailableError(self.edge.name, reason, detail, retry_after)
 
     def _end(self, error: BaseException | None) -> None:
         signals.EDGE_DURATION.labels(self.edge.name).observe(time.monotonic() - self.started)
@@ -263,6 +353,8 @@ class _Attempt:
         answered = self._status >= CLIENT_ERROR and not self.edge.unavailable(self._status)
         spared = answered or (error.reason == "schema" and not self.edge.ai)
         outcome = _outcome(self._status) if answered else "failure"
+        if not spared:
+            self.edge.targets.failed(self.target)
         signals.EDGE_REQUESTS.labels(self.edge.name, outcome).inc()
         self._span.set_status(Status(StatusCode.ERROR, str(error)))
         self._settle(ok=spared)

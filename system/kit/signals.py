@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from prometheus_client import Counter, Gauge, Histogram
 
 Outcome = Literal["success", "failure", "short_circuit", "client_error"]
-FallbackReason = Literal["open", "connection", "timeout", "status", "schema"]
+FallbackReason = Literal["open", "full", "connection", "timeout", "status", "schema"]
 CacheResult = Literal["hit", "miss", "error"]
 ModelLoad = Literal["loaded", "refused"]
 
@@ -36,6 +36,7 @@ EDGE_DURATION = Histogram(
     ("edge",),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+EDGE_RETRIES = Counter("edge_retries", "Calls over an edge that were tried once more.", ("edge",))
 FALLBACK = Counter("fallback", "Answers given without the provider of an edge.", ("edge", "reason"))
 CACHE_REQUESTS = Counter("cache_requests", "Look-ups in the cache by result.", ("route", "result"))
 MODEL_LOADS = Counter("model_loads", "Models taken into service or refused as corrupt.", ("result",))
@@ -77,6 +78,7 @@ def announce_edge(edge: str, *, falls_back: bool) -> None:
     """Makes the series of `edge` ("api-gateway->user-svc") exist at 0."""
     BREAKER_STATE.labels(edge)
     EDGE_DURATION.labels(edge)
+    EDGE_RETRIES.labels(edge)
     for before, after in BREAKER_CHANGES:
         BREAKER_TRANSITIONS.labels(edge, before, after)
     for outcome in get_args(Outcome):
