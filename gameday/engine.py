@@ -19,7 +19,8 @@ from typing import Any
 from gameday import __version__, runs
 from gameday.bench import Bench, wait
 from gameday.catalogue import Catalogue
-from gameday.checks import SPOKEN
+from gameday.checks import SPOKEN, UNREST
+from gameday.checks.view import Span
 from gameday.collector import Collector
 from gameday.errors import GamedayError
 from gameday.expectations import Alert, Breaker, Users
@@ -123,26 +124,65 @@ class _Windows:
         self._slowest = min(rates)
 
     def run(self) -> None:
+        chaos = self._toolkit()
         try:
             self._control()
-            if self._fault():
+            if self._fault(chaos):
                 self._recovery()
         finally:
+            chaos.kill()
             self._undo()
             self._collector.finish()
 
     def _control(self) -> None:
-        self._window("control", "start")
-        # Each series must have been seen at rest, so a window shorter than some scrapes proves nothing.
-        least = time.monotonic() + 3 * (self._collector.view.run["scrape_interval"] or 0.0)
-        self._until("control", self._enough(), least)
-        self._end("control")
+        """A window in which all was at rest. Begins anew where something was not, for a while."""
+        deadline = time.monotonic() + 3 * self._enough()
+        while True:
+            self._settle(deadline)
+            restless = self._rest()
+            if not restless:
+                return self._end("control")
+            self._window("control", "end")
+            if time.monotonic() > deadline:
+                raise GamedayError(f"the system is not at rest without a fault: {restless}")
+            self._progress.say(f"{self._experiment.name}: the control window begins anew: {restless}")
 
-    def _fault(self) -> bool:
+    def _settle(self, deadline: float) -> None:
+        """Waits until whoever is expected to speak has been seen at rest; a fresh system needs to warm up."""
+        self._progress.step(f"{self._experiment.name}: warming up")
+        back = max(1.0, 2 * self._interval)
+
+        def at_rest() -> bool:
+            span = Span(time.time() - back)
+            return self._heard(span) and not self._restless(span)
+
+        self._wait(at_rest, deadline - time.monotonic())
+
+    def _rest(self) -> str:
+        """One control window, up to its end or to the first unrest, which is returned."""
+        self._window("control", "start")
+        start = Span(time.time())
+        # Each series must have been seen at rest, so a window shorter than some scrapes proves nothing.
+        least = time.monotonic() + 3 * self._interval
+        self._until("control", self._enough(), least, alive=lambda: not self._restless(start))
+        return self._restless(start)
+
+    def _restless(self, span: Span) -> str:
+        """What of the expected is not at rest in `span`; empty where nothing is."""
+        view = self._collector.view
+        return next(filter(None, (UNREST[kind](view, each, span) for kind, each in self._expected)), "")
+
+    def _heard(self, span: Span) -> bool:
+        """Whether there is anything in `span` to tell rest from."""
+        view = self._collector.view
+        scraped = self._bench.prometheus is None or any(wall in span for wall in view.scrapes)
+        return scraped and any(view.requests(route, span) for route in view.routes)
+
+    def _fault(self, chaos: ChaosChild) -> bool:
         """Whether the fault was in force at all."""
         self._window("fault", "start")
-        chaos = self._toolkit()
         try:
+            chaos.go()
             self._progress.step(f"{self._experiment.name}: injecting")
             self._wait(lambda: self._collector.view.in_force is not None or not chaos.alive, INJECT_LIMIT)
             limit = max(self._enough(), *(self._allowed(each, "fault") for _, each in self._expected))

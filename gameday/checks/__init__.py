@@ -1,7 +1,8 @@
 """Checkers: pure functions from a history and one expectation to a finding.
 
 `spoken` tells the engine, from the same history while it grows, that a window
-need not wait any longer for one expectation; it decides nothing.
+need not wait any longer for one expectation; `unrest` what is not at rest although
+no fault is in force. Neither decides anything.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gameday.checks import alerts, breaker, users
-from gameday.checks.view import View
+from gameday.checks.view import Span, View
 from gameday.durations import TimeScale
 from gameday.journal import History
 from gameday.verdict import Finding
 
 Check = Callable[[History, Any, TimeScale], Finding]
 Spoken = Callable[[View, Any, str], bool]
+Unrest = Callable[[View, Any, Span], str]
 
 # By the key of `expect` in an experiment.
 CHECKS: Mapping[str, Check] = {"users": users.check, "breaker": breaker.check, "alerts": alerts.check}
 SPOKEN: Mapping[str, Spoken] = {"users": users.spoken, "breaker": breaker.spoken, "alerts": alerts.spoken}
+UNREST: Mapping[str, Unrest] = {"users": users.unrest, "breaker": breaker.unrest, "alerts": alerts.unrest}

@@ -37,6 +37,15 @@ def spoken(view: View, expectation: Alert, window: str) -> bool:
     return (fired(view, expectation) if window == "fault" else resolved(view, expectation)) is not None
 
 
+def unrest(view: View, expectation: Alert, span: Span) -> str:
+    """What in `span`, without a fault, is not as it should be; empty where nothing is."""
+    if view.active(expectation.name, span):
+        return f"{expectation.name} was firing"
+    if any(note.received in span and note.status == "firing" for note in view.notifications(expectation.name)):
+        return f"{expectation.name} was delivered"
+    return ""
+
+
 def fired(view: View, expectation: Alert) -> float | None:
     """Seconds from the fault in force to the notification that the alert fires."""
     if view.in_force is None:
@@ -64,12 +73,8 @@ def _doubt(view: View, expectation: Alert) -> str:
         return "a window is missing: control, fault and recovery are needed"
     if longest := gap(view.scrapes, Span(control.start, recovery.end), view.scrape_interval):
         return f"Prometheus scraped nothing for {text(longest)}, more than two intervals"
-    before = Span(control.start, control.end)
-    if view.active(expectation.name, before):
-        return "the alert was firing in the control window"
-    if any(note.received in before and note.status == "firing" for note in view.notifications(expectation.name)):
-        return "the alert was delivered in the control window"
-    return ""
+    restless = unrest(view, expectation, control)
+    return f"in the control window: {restless}" if restless else ""
 
 
 def _silence(view: View, expectation: Alert, _: TimeScale) -> tuple[Verdict, str]:

@@ -44,6 +44,13 @@ def spoken(view: View, expectation: Breaker, window: str) -> bool:
     return (_opened(view, samples) if window == "fault" else _closed(view, samples)) is not None
 
 
+def unrest(view: View, expectation: Breaker, span: Span) -> str:
+    """What in `span`, without a fault, is not as it should be; empty where nothing is."""
+    samples = view.samples(METRIC, edge=expectation.edge)
+    odd = [sample for sample in samples if sample.wall in span and sample.value != CLOSED]
+    return f"the breaker of {expectation.edge} was not closed" if odd else ""
+
+
 def _opened(view: View, samples: Sequence[Sample]) -> float | None:
     """Seconds from the fault in force to the first sample that shows the breaker open."""
     if view.fault is None:
@@ -71,10 +78,9 @@ def _doubt(view: View, samples: Sequence[Sample]) -> str:
         return "a window is missing: control, fault and recovery are needed"
     if any(math.isnan(sample.value) for sample in samples):
         return "a sample is NaN"
-    before = [sample for sample in samples if sample.wall in control]
-    if not before:
+    if not any(sample.wall in control for sample in samples):
         return f"no sample of {METRIC} in the control window"
-    if any(sample.value != CLOSED for sample in before):
+    if any(sample.wall in control and sample.value != CLOSED for sample in samples):
         return "the breaker was not closed in the control window"
     longest = gap([sample.wall for sample in samples], Span(control.start, recovery.end), view.scrape_interval)
     if longest is not None:

@@ -22,7 +22,7 @@ def check(history: History) -> Finding:
     elif bad:
         verdict, detail = Verdict.INCONCLUSIVE, f"such as {bad[0].route}: {bad[0].error or f'status {bad[0].status}'}"
     else:
-        verdict, detail = Verdict.CONFIRMED, ""
+        verdict, detail = Verdict.CONFIRMED, _anew(history)
     lasted = f" in {text(span.end - span.start)}" if span else ""
     return Finding(
         check="control",
@@ -34,3 +34,10 @@ def check(history: History) -> Finding:
         n=len(requests),
         interval=wilson(len(bad), len(requests)) if requests else None,
     )
+
+
+def _anew(history: History) -> str:
+    """A control window begins anew when something in it was not at rest; nobody should overlook how often."""
+    windows = [record.data for record in history.of("window") if record.data["window"] == "control"]
+    again = sum(data["edge"] == "start" for data in windows) - 1
+    return f"began anew {again} times, as the system was not at rest" if again > 0 else ""

@@ -16,6 +16,8 @@ EXPECTED = "in force, exercised, undone"
 def check(history: History) -> Sequence[Finding]:
     """One finding a lease; one alone where the method took none."""
     view = View(history)
+    if not view.leases and view.window("fault") is None:
+        return [_finding("method", Verdict.INCONCLUSIVE, "no fault", "the fault window never began")]
     if not view.leases:
         return [_finding("method", Verdict.NOT_INJECTED, "no fault", "the method injected nothing")]
     return [_lease(view, lease) for lease in view.leases]

@@ -53,6 +53,24 @@ def spoken(view: View, expectation: Users, window: str) -> bool:
     return len(_in(view, expectation, view.fault if window == "fault" else view.window(window))) >= expectation.bad.of
 
 
+def unrest(view: View, expectation: Users, span: Span) -> str:
+    """What in `span`, without a fault, is not as it should be; empty where nothing is."""
+    return _restless(expectation, _in(view, expectation, span))
+
+
+def _restless(expectation: Users, requests: Sequence[Request]) -> str:
+    bad = [request for request in requests if request.error or request.status != expectation.status]
+    if bad:
+        return f"{len(bad)} of {len(requests)} requests to {expectation.route} were bad, such as {_name(bad[0])}"
+    fitting = [request for request in requests if expectation.content and _describes(expectation, request)]
+    if fitting:
+        return (
+            f"{len(fitting)} of {len(requests)} answers of {expectation.route} look as expected under the fault: "
+            "the expectation is vacuous"
+        )
+    return ""
+
+
 def is_good(request: Request, expectation: Users) -> bool:
     """Does the answer look as it should while the fault is in force?"""
     return request.error is None and request.status == expectation.status and _describes(expectation, request)
@@ -84,11 +102,8 @@ def _doubt(view: View, expectation: Users, control: Sequence[Request], fault: Se
     """Why nothing can be said; empty where something can."""
     if len(control) < RETURNED:
         return f"only {len(control)} requests in the control window, {RETURNED} are needed"
-    spoiled = [request for request in control if request.error or request.status != expectation.status]
-    if spoiled:
-        return f"the control window is not clean: {len(spoiled)} of {len(control)} bad, such as {_name(spoiled[0])}"
-    if expectation.content and any(_describes(expectation, request) for request in control):
-        return "the expectation is vacuous: answers of the control window, without a fault, fit it too"
+    if restless := _restless(expectation, control):
+        return f"without a fault: {restless}"
     if len(fault) < expectation.bad.of:
         return f"only {len(fault)} requests met the fault, {expectation.bad.of} are declared"
     if view.recovery is None:

@@ -80,12 +80,13 @@ class View:
         return float(self.run.get("slack", {}).get(kind, 0.0))
 
     def window(self, name: str) -> Span | None:
-        edges = {
-            record.data["edge"]: record.data["wall"]
-            for record in self.history.of("window")
-            if record.data["window"] == name
-        }
-        return Span(edges["start"], edges.get("end", math.inf)) if "start" in edges else None
+        """The last window called `name`: a control window that was not clean begins anew."""
+        found = None
+        for record in self.history.of("window"):
+            if record.data["window"] == name:
+                wall = record.data["wall"]
+                found = Span(found.start, wall) if found and record.data["edge"] == "end" else Span(wall)
+        return found
 
     @cached_property
     def leases(self) -> Sequence[Mapping[str, Any]]:

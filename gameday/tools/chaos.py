@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from gameday.errors import GamedayError
 
 _ALWAYS = {"runtime": {"rollbacks": {"strategy": "always"}}}
 _EXCEPTION_LENGTH = 500
+_GO = b"go\n"
 
 
 class ChaosChild:
-    """The running experiment. Its journal stands in `journal` once it ended."""
+    """The experiment, which waits until it is told to go. Its journal stands in `journal` once it ended."""
 
     def __init__(self, experiment: Path, journal: Path, log: Path, environment: Mapping[str, str]) -> None:
         self._journal = journal
@@ -30,22 +32,23 @@ class ChaosChild:
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gameday.tools.chaos", str(experiment), str(journal)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
                 env={**os.environ, **environment},
                 start_new_session=True,  # Ctrl-C at a terminal is for the engine to handle
             )
 
+    def go(self) -> None:
+        """Starts what took its imports meanwhile."""
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(_GO)
+                self._process.stdin.close()
+
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
-
-    def wait(self, timeout: float) -> None:
-        try:
-            self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise GamedayError(f"the toolkit did not end within {timeout:g}s; see {self._log}") from None
 
     def kill(self) -> None:
         if self.alive:
@@ -106,6 +109,8 @@ def main(experiment: Path, journal: Path) -> None:
 
     _die_with_parent()
     loaded = load_experiment(str(experiment))
+    if sys.stdin.buffer.readline() != _GO:
+        return
     load_configuration(loaded.get("configuration", {}))
     found = run_experiment(loaded, settings=_ALWAYS, strategy=Strategy.DEFAULT)
     fresh = journal.with_name(journal.name + ".new")

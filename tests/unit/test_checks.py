@@ -50,7 +50,7 @@ def told(finding: Finding) -> str:
         (h.change("request", h.during(h.RELEASE + 0.01, h.UNDONE), status=500), CONFIRMED, "0 of 401 bad"),
         (h.without("request", h.during(1013, 1020)), INCONCLUSIVE, "only"),
         (h.without("request", h.during(h.CONTROL, 1009.5)), INCONCLUSIVE, "control window"),
-        (h.change("request", h.during(1005, 1005.025), status=502), INCONCLUSIVE, "not clean"),
+        (h.change("request", h.during(1005, 1005.025), status=502), INCONCLUSIVE, "without a fault: 1 of"),
         (
             h.change("request", h.during(1005, 1005.025), json=h.request(1015)[1]["json"]),
             INCONCLUSIVE,
@@ -138,8 +138,8 @@ def test_a_breaker_of_another_edge_says_nothing() -> None:
         (h.change("alert", lambda data: data["status"] == "firing", received_wall=1019.0), REFUTED, "8s to fire"),
         (h.change("alert", lambda data: data["status"] == "firing", started_wall=900.0), REFUTED, "did fire"),
         (h.change("alert", lambda data: data["status"] == "resolved", received_wall=1033.9), REFUTED, "to resolve"),
-        (h.add(h.firing(1003.0)), INCONCLUSIVE, "firing in the control window"),
-        (h.add(h.alert("firing", 1003.0)), INCONCLUSIVE, "delivered in the control window"),
+        (h.add(h.firing(1003.0)), INCONCLUSIVE, "in the control window: RecommendationUnavailable was firing"),
+        (h.add(h.alert("firing", 1003.0)), INCONCLUSIVE, "RecommendationUnavailable was delivered"),
         # An alert of an earlier fault may still be resolved while this control window lasts.
         (h.add(h.alert("resolved", 1001.0, started=990.0)), CONFIRMED, "fired 4s"),
         (h.add(h.alert("firing", 1033.0)), REFUTED, "not resolved"),
@@ -289,3 +289,21 @@ def test_windows_wait_until_everybody_spoke() -> None:
         assert not module.spoken(before, expectation, "fault"), module
         assert not module.spoken(before, expectation, "recovery"), module
     assert alerts.spoken(before, Alert(name="x", silent=True), "fault")
+
+
+def test_what_is_not_at_rest_without_a_fault_is_named() -> None:
+    """The control window begins anew on it, so it must see what the judge would not take."""
+    view = View(h.history(h.good()))
+    control_, fault = Span(h.CONTROL, h.INJECT), Span(h.IN_FORCE, h.RELEASE)
+    pairs: list[tuple[Any, Any]] = [(users, EXPECT.users[0]), (breaker, EXPECT.breaker[0]), (alerts, EXPECT.alerts[0])]
+    for module, expectation in pairs:
+        assert module.unrest(view, expectation, control_) == "", module
+        assert module.unrest(view, expectation, fault), module
+
+
+def test_a_control_window_that_began_anew_counts_from_its_last_beginning_and_says_so() -> None:
+    entries = h.good()
+    entries[1:1] = [*h.window("control", h.CONTROL - 20, h.CONTROL - 10), h.request(h.CONTROL - 15, status=500)]
+    finding = control.check(h.history(entries))
+    assert (finding.verdict, finding.n) == (CONFIRMED, 401)
+    assert "anew 1 times" in finding.detail
