@@ -30,6 +30,9 @@ def router(serving: Serving, features: Features) -> APIRouter:
 
     @routes.post(PATH)
     async def enter(wanted: State) -> dict[str, Any]:
+        # A verifier also announces an interaction that wants no state.
+        if not wanted.state:
+            return {}
         user = str(wanted.params.get("userId", ""))
         likes = STATES.get(wanted.state)
         if likes is None:

