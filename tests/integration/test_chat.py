@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis
-from conftest import Server, Service, ServiceFactory, eventually
+from servers import Server, Service, ServiceFactory, eventually
 
 TOKEN = "an-admin-token"
 EDGE = "chat-svc->llm-emulator"

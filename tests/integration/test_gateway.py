@@ -17,9 +17,9 @@ import jwt
 import pytest
 import redis
 import uvicorn
-from conftest import Server, Service, ServiceFactory, eventually, free_port
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
+from servers import Server, Service, ServiceFactory, eventually, free_port
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse

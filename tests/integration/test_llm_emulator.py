@@ -11,7 +11,7 @@ from typing import Any
 import anthropic
 import httpx
 import pytest
-from conftest import Service, ServiceFactory
+from servers import Service, ServiceFactory
 
 MODEL = "claude-haiku-4-5"
 QUESTION: list[Any] = [{"role": "user", "content": "How do I pitch a tent in the rain?"}]

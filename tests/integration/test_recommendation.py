@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
-from conftest import Server, Service, ServiceFactory, eventually
+from servers import Server, Service, ServiceFactory, eventually
 
 from system.recommendation import registry, train
 

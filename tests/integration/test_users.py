@@ -12,8 +12,8 @@ import httpx
 import jwt
 import psycopg
 import pytest
-from conftest import ROOT, Postgres, Service, ServiceFactory, eventually
 from jwt.algorithms import ECAlgorithm
+from servers import ROOT, Postgres, Service, ServiceFactory, eventually
 
 GOOD = {"email": "Ada@Example.org ", "password": "correct horse", "name": "Ada", "interests": ["maths"]}
 

@@ -1,0 +1,155 @@
+"""Real servers on free ports of the loopback, and how to wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def package(name: str) -> Path:
+    """Where a package lies. It is not imported: that has side effects in those that ship servers."""
+    spec = importlib.util.find_spec(name)
+    assert spec
+    assert spec.origin
+    return Path(spec.origin).parent
+
+
+def eventually(condition: Callable[[], bool], within: float, message: str) -> None:
+    """Waits until `condition` holds, at most `within` seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.02)
+
+
+async def eventually_async(condition: Callable[[], bool], within: float, message: str) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, message
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class Server:
+    """A process that listens on `port`."""
+
+    command: list[str]
+    port: int
+    log: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    user: str | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], **self.environment},
+                stdout=log,
+                stderr=log,
+                user=self.user,
+                start_new_session=True,
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        """To the whole tree: PostgreSQL's backends are in process groups of their own."""
+        top = psutil.Process(self.pid)
+        for process in (top, *top.children(recursive=True)):
+            process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 15) -> int:
+        """The exit code."""
+        if self.process is None:
+            return 0
+        with suppress(psutil.NoSuchProcess):
+            self.send(signal.SIGCONT)
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+@dataclass
+class Postgres(Server):
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str) -> str:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{database}"')
+        return self.url(database)
+
+    def answers(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=1).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def start(self) -> None:
+        super().start()
+        eventually(self.answers, 15, "PostgreSQL does not answer")
+
+
+@dataclass
+class Service(Server):
+    """One of ours, spoken to by `http`."""
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
+
+    def ready(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.http.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def start(self, within: float = 20) -> None:
+        super().start()
+        eventually(self.ready, within, f"not ready: {self.log}")
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """The value of one series; None where there is no such series."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        for family in text_string_to_metric_families(self.http.get("/metrics").text):
+            for sample in family.samples:
+                if sample.name == name and sample.labels == labels:
+                    return float(sample.value)
+        return None
+
+
+ServiceFactory = Callable[..., Service]
