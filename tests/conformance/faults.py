@@ -94,6 +94,17 @@ class FaultSuite:
         assert not undone["exercised"]["holds"], undone["exercised"]
 
     @pytest.mark.parametrize("fault", FAULTS)
+    async def test_who_met_an_earlier_fault_did_not_meet_this_one(self, ground: Ground, fault: str) -> None:
+        earlier = await ground.inject(fault)
+        assert not await ground.attempt()
+        assert (await ground.exercised(earlier["id"]))["holds"]
+        await ground.keeper.undo(lease=earlier["id"])
+        assert await ground.attempt()
+        lease = await ground.inject(fault)
+        (undone,) = await ground.keeper.undo(lease=lease["id"])
+        assert not undone["exercised"]["holds"], undone["exercised"]
+
+    @pytest.mark.parametrize("fault", FAULTS)
     async def test_the_undo_is_idempotent(self, ground: Ground, fault: str) -> None:
         lease = await ground.inject(fault)
         first = await ground.keeper.undo(lease=lease["id"])
