@@ -41,7 +41,8 @@ from gameday.state import State as StateDirectory
 from gameday.webhook import Webhook
 
 _START_SECONDS = 180.0
-_OBSERVE_SECONDS = 1.0
+# The kernel takes some 40 ms to list every socket of the machine.
+_OBSERVE_SECONDS = 2.0
 _LARGEST_LINE = 1 << 20
 
 
@@ -109,9 +110,11 @@ class Supervisor:
 
     async def status(self) -> dict[str, Any]:
         runtime = self._running()
-        services = [self._service(status) for status in await runtime.list() if status.name in runtime.endpoints()]
-        own = [pid for pid in (os.getpid(), os.getppid(), runtime.fork_server, self._proxy and self._proxy.pid) if pid]
-        own_mb = await asyncio.to_thread(procfs.pss_mb, own)
+        started = runtime.endpoints()
+        # While starting, commands ask often and the processors have better things to do.
+        listed = await runtime.list(memory=self._ready)
+        services = [self._service(status) for status in listed if status.name in started]
+        own_mb = await asyncio.to_thread(procfs.pss_mb, self._own()) if self._ready else 0.0
         return {
             "services": services,
             "faults": [lease for lease in self._held().leases() if lease["state"] in OPEN],
@@ -284,6 +287,11 @@ class Supervisor:
             "exit_code": status.exit_code,
             "detail": status.detail,
         }
+
+    def _own(self) -> list[int]:
+        """Guardian, supervisor, fork server, proxy."""
+        pids = (os.getppid(), os.getpid(), self._running().fork_server, self._proxy and self._proxy.pid)
+        return [pid for pid in pids if pid]
 
     def _url(self, status: ServiceStatus) -> str | None:
         """Of its first port, with the scheme where what it speaks is known to be HTTP."""

@@ -55,13 +55,14 @@ def probe(
     return asked or (lambda: run(argv))
 
 
-def listens(endpoints: Mapping[int, Endpoint], listening: Callable[[], set[int]]) -> Probe:
-    """For a service without a health check: one of its ports is open, or it has none."""
+def listens(endpoints: Mapping[int, Endpoint]) -> Probe:
+    """For a service without a health check: one of its ports accepts a connection, or it has none."""
 
     async def ask() -> Answer:
-        if not endpoints or listening() & {endpoint.port for endpoint in endpoints.values()}:
-            return None
-        return "listens on none of its ports"
+        for endpoint in endpoints.values():
+            if await _exchange(endpoint, b"", lambda _: None) is None:
+                return None
+        return "listens on none of its ports" if endpoints else None
 
     return ask
 

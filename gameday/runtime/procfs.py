@@ -57,7 +57,9 @@ def boot_id() -> str:
 def stat(pid: int) -> Stat | None:
     """None where there is no such process (any more)."""
     try:
-        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+        # Not a Path: this is read for every process of the machine.
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            text = file.read().decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The command stands in parentheses and may itself hold spaces and parentheses.
@@ -151,11 +153,6 @@ def _pss_kb(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in content.splitlines() if line.startswith("Pss:")), 0)
-
-
-def listening() -> set[int]:
-    """Every TCP port that something on this machine listens on."""
-    return {local for local, _, state, _ in _sockets() if state == _LISTEN}
 
 
 def listener(port: int) -> int | None:

@@ -182,7 +182,7 @@ class Unit:
                 if self.completed and not self.service.ports:
                     return
                 raise NotReady(self.report(f"ended while starting: {self.detail}"))
-            self.detail = await self._ask(probe, check.timeout, patient=time.monotonic() - began < _PORT_SECONDS) or ""
+            self.detail = await self._ask(probe, check.timeout) or ""
             if not self.detail:
                 await self._initialise()
                 self.state = State.HEALTHY
@@ -220,10 +220,7 @@ class Unit:
         code = self.exit_code
         self.detail = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
 
-    async def _ask(self, probe: health.Probe, timeout: float, *, patient: bool = False) -> health.Answer:
-        ports = {endpoint.port for endpoint in self._host.layout.endpoints[self.service.name].values()}
-        if patient and ports and not ports & procfs.listening():
-            return "listens on none of its ports"
+    async def _ask(self, probe: health.Probe, timeout: float) -> health.Answer:
         try:
             async with asyncio.timeout(timeout):
                 return await probe()
@@ -234,7 +231,7 @@ class Unit:
         layout = self._host.layout
         endpoints = layout.endpoints[self.service.name]
         if self.service.health is None or self.service.health.test[:1] == ("NONE",):
-            return health.listens(endpoints, procfs.listening)
+            return health.listens(endpoints)
         environment = self._environment()
         return health.probe(layout.health(self.service), endpoints, environment, self._check(environment))
 
@@ -243,8 +240,13 @@ class Unit:
         timeout = (self.service.health or _PLAIN).timeout
         directory = self._host.layout.directory(self.service)
         complete = {**self._host.inherited, **environment}
+        listens = health.listens(self._host.layout.endpoints[self.service.name])
+        patient_until = time.monotonic() + _PORT_SECONDS
 
         async def run(argv: Sequence[str]) -> health.Answer:
+            closed = await listens() if time.monotonic() < patient_until else None
+            if closed:
+                return closed
             fork = forks.order(argv, complete, directory)
             if fork is not None:
                 return await self._forked_check(fork)
