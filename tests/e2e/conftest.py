@@ -18,11 +18,17 @@ def gameday() -> Iterator[Gameday]:
 
 
 @pytest.fixture(scope="session")
-def wired() -> Iterator[Gameday]:
-    """The whole system, wired, its timers scaled as in the gate; shared by all stories that leave it as it was."""
+def running() -> Iterator[Gameday]:
     with gameday_in_new_state() as new:
         new.run("up", "--wire", "all", "--time-scale", TIME_SCALE)
         yield new
+
+
+@pytest.fixture
+def wired(running: Gameday) -> Gameday:
+    """The whole system, wired, its timers scaled as in the gate; shared by all stories that leave it as it was."""
+    running.whole()
+    return running
 
 
 @pytest.fixture

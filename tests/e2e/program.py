@@ -144,8 +144,11 @@ class Gameday:
     def healthy(self) -> bool:
         return {service["state"] for service in self.services().values()} == {"healthy"}
 
-    def latest_run(self) -> Path:
-        return max((self.state / "runs").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    def whole(self) -> None:
+        """Makes good what a failed story left behind, so that the next one begins on a whole system."""
+        if self.in_force() or not self.healthy():
+            self.run("recover", "--all")
+            until(self.healthy, 60, "all services are healthy")
 
     def processes(self) -> list[str]:
         """Everything alive that this state directory started, as /proc tells: `pid command line`."""
