@@ -64,8 +64,9 @@ def holders(ports: Collection[int]) -> list[ProcessId]:
     Asks the sockets and not the tree, so that a worker that the walk of the tree
     missed (PostgreSQL's backends leave their session) is seen all the same.
     """
-    owners = procfs.socket_owners(procfs.snapshot())
-    pids = {owners.get(each.inode) for each in procfs.connections() if each.local_port in ports}
-    pids |= {procfs.listener(port) for port in ports}
+    inodes = {each.inode for each in procfs.connections() if each.local_port in ports}
+    # Reading every file of every process takes long; a dead service has no socket to look for.
+    owners = procfs.socket_owners(procfs.snapshot()) if inodes else {}
+    pids = {owners.get(inode) for inode in inodes} | {procfs.listener(port) for port in ports}
     identified = (procfs.identify(pid) for pid in pids if pid is not None)
     return [process for process in identified if process is not None]
