@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
 
 from system.kit.tokens import Tier
 
@@ -57,6 +58,35 @@ class ProfileChange(Input):
 
 class TierChange(Input):
     tier: Tier
+
+
+class NewPurchase(Input):
+    itemId: Annotated[str, StringConstraints(min_length=1, max_length=64), STORABLE]
+    priceCents: int = Field(default=0, ge=0, le=100_000_000)
+
+
+class NewContent(Input):
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), STORABLE]
+    body: Annotated[str, StringConstraints(max_length=100_000), STORABLE]
+
+
+class Row(BaseModel):
+    """Read from a row of the database by its columns, given out in camel case."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+    id: UUID
+    created_at: datetime
+
+
+class Purchase(Row):
+    item_id: str
+    price_cents: int
+
+
+class Content(Row):
+    title: str
+    body: str
 
 
 class Profile(BaseModel):

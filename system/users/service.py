@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
 from system.kit import database, problem
-from system.users.routes import Context, router
+from system.users import record_routes, routes
 from system.users.settings import UserSettings
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
@@ -21,11 +21,12 @@ def make(settings: UserSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.migrate(settings.database_url, VERSIONS)
         async with database.pool(settings.database_url) as pool:
-            app.state.context = Context(settings, pool)
+            app.state.context = routes.Context(settings, pool)
             await app.state.context.keys.fresh()
             yield
 
-    app = kit.create("user-svc", settings, routers=[router], lifespan=lifespan, ready={"postgres": _postgres})
+    routers = [routes.router, record_routes.router]
+    app = kit.create("user-svc", settings, routers=routers, lifespan=lifespan, ready={"postgres": _postgres})
     app.add_exception_handler(database.DatabaseDownError, _database_down)
     return app
 

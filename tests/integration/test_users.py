@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -145,6 +146,55 @@ def test_only_an_admin_changes_a_tier(users: Service, ada: str, database: str) -
     answer = users.http.put(f"/users/{ada}/tier", headers=bearer(admin), json={"tier": "pro"})
     assert answer.json()["tier"] == "pro"
     assert jwt.decode(log_in(users)["access_token"], options={"verify_signature": False})["tier"] == "pro"
+
+
+def test_a_purchase_and_its_event_are_written_together_and_once(users: Service, ada: str, database: str) -> None:
+    headers = {**bearer(log_in(users)["access_token"]), "idempotency-key": "k-1", "x-correlation-id": "c-7"}
+    wanted = {"itemId": "item-001", "priceCents": 1999}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda _: users.http.post("/users/me/purchases", json=wanted, headers=headers), range(8))
+        )
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+    (purchase,) = users.http.get("/users/me/purchases", headers=headers).json()
+    assert {answer.json()["id"] for answer in answers} == {purchase["id"]}
+    assert purchase.items() >= wanted.items()
+    with psycopg.connect(database) as connection:
+        events = connection.execute(
+            "SELECT type, payload, headers FROM outbox WHERE type = 'user.purchased'"
+        ).fetchall()
+    ((_, payload, told),) = events
+    assert payload == {"purchaseId": purchase["id"], "userId": ada, **wanted}
+    assert told["x-correlation-id"] == "c-7"
+    assert "traceparent" in told
+
+
+def test_purchases_without_a_key_are_many(users: Service, ada: str) -> None:
+    headers = bearer(log_in(users)["access_token"])
+    for item in ("item-002", "item-003"):
+        assert users.http.post("/users/me/purchases", json={"itemId": item}, headers=headers).status_code == 201
+    found = users.http.get("/users/me/purchases?limit=2", headers=headers).json()
+    assert [purchase["itemId"] for purchase in found] == ["item-003", "item-002"]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"itemId": ""}, {"itemId": "x", "priceCents": -1}, {"itemId": "x" * 65}, {"id": 1}]
+)
+def test_a_wrong_purchase_is_refused(users: Service, ada: str, body: dict[str, object]) -> None:
+    headers = bearer(log_in(users)["access_token"])
+    assert_problem(users.http.post("/users/me/purchases", json=body, headers=headers), 422)
+
+
+def test_content_is_its_authors(users: Service, ada: str) -> None:
+    mine = bearer(log_in(users)["access_token"])
+    users.http.post("/users", json={**GOOD, "email": "bob@example.org"})
+    theirs = bearer(log_in(users, "bob@example.org")["access_token"])
+    written = users.http.post("/users/me/content", json={"title": "On engines", "body": "…"}, headers=mine).json()
+    assert users.http.get("/users/me/content", headers=mine).json() == [written]
+    assert users.http.get("/users/me/content", headers=theirs).json() == []
+    assert_problem(users.http.delete(f"/users/me/content/{written['id']}", headers=theirs), 404)
+    assert users.http.delete(f"/users/me/content/{written['id']}", headers=mine).status_code == 204
+    assert users.http.get("/users/me/content", headers=mine).json() == []
 
 
 def test_keys_rotate_without_a_token_turning_invalid(users: Service, ada: str, database: str, tmp_path: Path) -> None:

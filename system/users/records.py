@@ -1,0 +1,63 @@
+"""What users bought and wrote: one function a statement."""
+
+from __future__ import annotations
+
+import uuid
+
+from system.kit.database import Connection, Row
+from system.users import outbox
+
+
+async def buy(
+    connection: Connection, user: str, item: str, price_cents: int, repeat_key: str | None
+) -> tuple[Row, bool]:
+    """The purchase, and whether it is new: the same `repeat_key` buys once, also when sent twice at once."""
+    cursor = await connection.execute(
+        "INSERT INTO purchases (id, user_id, item_id, price_cents, repeat_key) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (user_id, repeat_key) DO NOTHING RETURNING *",
+        (uuid.uuid4(), user, item, price_cents, repeat_key),
+    )
+    if row := await cursor.fetchone():
+        payload = {"purchaseId": str(row["id"]), "userId": user, "itemId": item, "priceCents": price_cents}
+        await outbox.tell(connection, outbox.PURCHASED, payload)
+        return row, True
+    cursor = await connection.execute(
+        "SELECT * FROM purchases WHERE user_id = %s AND repeat_key = %s", (user, repeat_key)
+    )
+    found = await cursor.fetchone()
+    assert found  # noqa: S101  the insert met it
+    return found, False
+
+
+async def purchases(connection: Connection, user: str, limit: int) -> list[Row]:
+    """Newest first."""
+    cursor = await connection.execute(
+        "SELECT * FROM purchases WHERE user_id = %s ORDER BY created_at DESC, id LIMIT %s", (user, limit)
+    )
+    return await cursor.fetchall()
+
+
+async def write(connection: Connection, user: str, title: str, body: str) -> Row:
+    cursor = await connection.execute(
+        "INSERT INTO content (id, user_id, title, body) VALUES (%s, %s, %s, %s) RETURNING *",
+        (uuid.uuid4(), user, title, body),
+    )
+    row = await cursor.fetchone()
+    assert row  # noqa: S101
+    payload = {"contentId": str(row["id"]), "userId": user, "title": title}
+    await outbox.tell(connection, outbox.CONTENT_CREATED, payload)
+    return row
+
+
+async def contents(connection: Connection, user: str, limit: int) -> list[Row]:
+    """Newest first."""
+    cursor = await connection.execute(
+        "SELECT * FROM content WHERE user_id = %s ORDER BY created_at DESC, id LIMIT %s", (user, limit)
+    )
+    return await cursor.fetchall()
+
+
+async def remove(connection: Connection, user: str, content: uuid.UUID) -> bool:
+    """Whether there was such a record of this user's."""
+    cursor = await connection.execute("DELETE FROM content WHERE id = %s AND user_id = %s", (content, user))
+    return cursor.rowcount > 0

