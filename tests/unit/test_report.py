@@ -201,11 +201,11 @@ def test_a_history_without_end_is_drawn_to_its_last_record() -> None:
 
 
 def test_thinning_keeps_the_slowest_of_each_chunk() -> None:
-    read = timeline.read(history())
-    assert read
-    kept = timeline.thinned(read.requests, most=200)
-    assert len(kept) <= 220
-    assert max(request.ms or 0 for request in kept) == max(request.ms or 0 for request in read.requests)
+    requests = [timeline.Request(at, 9999.0 if at == 777 else 10.0 + at % 7, Answer.SAME) for at in range(1000)]
+    kept = timeline.thinned(requests, most=100)
+    assert len(kept) <= 100
+    assert [request.at for request in kept if request.ms == 9999.0] == [777]
+    assert timeline.thinned(requests, most=5000) == requests
 
 
 def test_junit_has_errors_and_failures_and_skips_nothing(written: Path) -> None:
