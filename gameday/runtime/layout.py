@@ -14,6 +14,7 @@ from gameday.runtime.images.registry import find
 from gameday.state import State
 
 _LOCAL_PORT = re.compile(r"(?:localhost|127\.0\.0\.1):(\d+)")
+_PATH_OPTION = re.compile(r"(--?[\w.-]*(?:file|path|dir)=)(/.*)")
 # A configuration file is text and small; anything else is mounted as it is.
 _LARGEST_CONFIG = 1 << 20
 
@@ -54,10 +55,18 @@ class Layout:
         """The command for this machine, its program first; empty where an image's default is to run."""
         mounts = self.mounts(service)
         if runs_image(service):
-            return [addresses.paths(argument, mounts) for argument in service.command or ()]
+            return [self._inside(argument, service) for argument in service.command or ()]
         argv = [addresses.paths(argument, mounts) for argument in command(service)]
         argv = addresses.arguments(argv, self.endpoints[service.name])
         return [sys.executable, *argv[1:]] if argv[0] in ("python", "python3") else argv
+
+    def _inside(self, argument: str, service: Service) -> str:
+        """An argument of an image: a path in it is one of the container, mounted or not."""
+        mounted = addresses.paths(argument, self.mounts(service))
+        unmounted = _PATH_OPTION.fullmatch(argument)
+        if mounted != argument or unmounted is None:
+            return mounted
+        return f"{unmounted[1]}{self.path(service)(unmounted[2])}"
 
     def directory(self, service: Service) -> Path:
         """Where its command runs: what is mounted at its working directory, else its build context."""

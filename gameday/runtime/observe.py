@@ -25,12 +25,13 @@ def observe(members: Mapping[ProcessId, str], listeners: Mapping[int, tuple[str,
     """
     owners = procfs.socket_owners(process.pid for process in members)
     services = {process.pid: service for process, service in members.items()}
-    return _edges(procfs.connections(), {inode: services[pid] for inode, pid in owners.items()}, listeners)
+    return edges(procfs.connections(), {inode: services[pid] for inode, pid in owners.items()}, listeners)
 
 
-def _edges(
+def edges(
     connections: Iterable[Connection], owners: Mapping[int, str], listeners: Mapping[int, tuple[str, int]]
 ) -> set[Seen]:
+    """As `observe`, of a given table; `owners`: socket inode -> service."""
     found = set()
     for connection in connections:
         consumer = owners.get(connection.inode)
