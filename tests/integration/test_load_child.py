@@ -21,6 +21,7 @@ from gameday.tools.locust import Crowd, LoadChild, Plan
 
 RATE = 50.0
 USERS = """
+import time
 from locust import FastHttpUser, task
 
 class Visitor(FastHttpUser):
@@ -28,6 +29,19 @@ class Visitor(FastHttpUser):
     def page(self):
         print("noise on stdout")
         self.client.get("/page?x=1", name="/page")
+
+class Hog(FastHttpUser):
+    """Keeps the whole generator busy now and then."""
+    served = 0
+
+    @task
+    def page(self):
+        Hog.served += 1
+        if Hog.served % 40 == 0:
+            end = time.perf_counter() + 0.4
+            while time.perf_counter() < end:
+                pass
+        self.client.get("/page", name="/page")
 
 class Broken(FastHttpUser):
     @task
@@ -130,6 +144,14 @@ def test_a_stalled_server_neither_thins_the_load_nor_hides_its_latency(tmp_path:
     assert max(slow) == pytest.approx(1000, abs=150)
     # The server, too, was asked at the constant rate while it stalled.
     assert len([wall for wall in arrived if 1 < wall - arrived[0] < 2]) == pytest.approx(RATE, abs=0.15 * RATE)
+
+
+def test_what_the_generator_is_late_counts_as_latency_and_is_told_apart(tmp_path: Path) -> None:
+    with server(answer) as (url, _), load(tmp_path, url, "Hog") as child:
+        requests = gather(child, "request", 90)
+    late = [request for request in requests if request["lag_ms"] > 150]
+    assert late
+    assert all(request["ms"] >= request["lag_ms"] for request in late)
 
 
 def test_a_request_is_recorded_with_what_was_asked_of_its_answer(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def told(finding: Finding) -> str:
             REFUTED,
             "stale",
         ),
+        (h.change("request", h.during(h.UNDONE + 3, h.UNDONE + 4), status=503), REFUTED, "status 503"),
         (h.without("request", h.during(h.UNDONE, h.END)), INCONCLUSIVE, "only 0 requests showed"),
         (h.leases(h.lease(undone_wall=None)), INCONCLUSIVE, "never undone"),
         (h.leases(), INCONCLUSIVE, "only 0 requests met the fault"),
