@@ -31,7 +31,7 @@ class Visitor(FastHttpUser):
         self.client.get("/page?x=1", name="/page")
 
 class Hog(FastHttpUser):
-    """Keeps the whole generator busy now and then."""
+    # Keeps the whole generator busy now and then.
     served = 0
 
     @task
