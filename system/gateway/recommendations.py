@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field, TypeAdapter
 from system.gateway.settings import GatewaySettings
 from system.kit import signals, telemetry
 from system.kit.client import Edge, UnavailableError
-from system.kit.store import Store
 
 ANONYMOUS = "anonymous"
 KNOWN_POPULAR = Path(__file__).parent / "popular.json"
@@ -82,41 +81,3 @@ class Recommender:
             return self._popular.instead(error.reason), 0.0
         answer = Recommendations(source="model", model_version=found.model_version, items=found.items)
         return answer, KEEP[found.source]
-
-
-class Cache:
-    """Answers kept per user. A cache that is gone is a miss; its breaker keeps it from costing time."""
-
-    def __init__(self, store: Store, route: str, seconds: float) -> None:
-        self._store = store
-        self._route = route
-        self._milliseconds = int(seconds * 1000)
-        signals.announce_cache(route)
-
-    async def get(self, user: str, limit: int) -> Recommendations | None:
-        try:
-            text = await self._store.ask(lambda redis: redis.get(_key(user, limit)))
-        except UnavailableError:
-            self._count("error")
-            return None
-        self._count("miss" if text is None else "hit")
-        return None if text is None else Recommendations.model_validate_json(text)
-
-    async def put(self, user: str, limit: int, answer: Recommendations, share: float) -> None:
-        """Keeps `answer` for `share` of the cache's time; a fallback, whose share is 0, not at all."""
-        milliseconds = int(self._milliseconds * share)
-        if not milliseconds:
-            return
-        text = answer.model_dump_json()
-        try:
-            await self._store.ask(lambda redis: redis.set(_key(user, limit), text, px=milliseconds))
-        except UnavailableError:
-            # Counted and logged by the store; the answer itself is fine.
-            return
-
-    def _count(self, result: signals.CacheResult) -> None:
-        signals.CACHE_REQUESTS.labels(self._route, result).inc()
-
-
-def _key(user: str, limit: int) -> str:
-    return f"recommend:{user}:{limit}"

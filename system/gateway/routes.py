@@ -14,17 +14,20 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
+from system.gateway import cache as answers
 from system.gateway import policies
 from system.gateway.auth import Verifier
+from system.gateway.cache import Cache
 from system.gateway.edges import Edges
 from system.gateway.limits import Limiter
 from system.gateway.policies import Policy
-from system.gateway.recommendations import ANONYMOUS, Cache, Recommendations, Recommender
+from system.gateway.recommendations import ANONYMOUS, Recommendations, Recommender
 from system.gateway.settings import GatewaySettings
 from system.gateway.stream import EventStream
 from system.kit import deadline, signals, telemetry
 from system.kit.client import Edge, UnavailableError
 from system.kit.problem import ProblemError
+from system.kit.store import Store
 from system.kit.tokens import Claims
 
 HOMEPAGE_ITEMS = 10
@@ -32,6 +35,8 @@ TIMEOUT, UNAVAILABLE = 504, 503
 # What may be handed on of a provider's headers: the rest speaks of its connection, not of its answer.
 HANDED_ON = ("content-type", "cache-control", "etag", "location", "retry-after", "www-authenticate")
 OPEN_USER_PATHS = frozenset({("POST", ""), ("POST", "/login"), ("POST", "/refresh"), ("POST", "/logout")})
+# After these, what was recommended before is not what should be now.
+CHANGES_TASTE = frozenset({("POST", "/me/purchases"), ("PATCH", "/me")})
 USER_PATH = re.compile(r"(/[A-Za-z0-9._-]+)*")
 
 CHAT_INSTEAD = "The assistant is not available right now. Please try again in a moment."
@@ -45,10 +50,11 @@ class Gateway:
 
     settings: GatewaySettings
     edges: Edges
+    redis: Store
     verifier: Verifier
     limiter: Limiter
     recommender: Recommender
-    cache: Cache
+    cache: Cache[Recommendations]
 
 
 class Homepage(BaseModel):
@@ -109,17 +115,18 @@ async def homepage(gateway: Here, request: Request, response: Response) -> Homep
     return Homepage(recommendations=recommendations, user=user)
 
 
-@router.post(policies.RECOMMEND.name)
-async def recommend(gateway: Here, request: Request, response: Response, wanted: RecommendWanted) -> Recommendations:
+@router.post(policies.RECOMMEND.name, response_model=Recommendations)
+async def recommend(gateway: Here, request: Request, wanted: RecommendWanted) -> Response:
+    """From the cache where it is fresh, else from the model; where that is gone, what was kept, else popular items."""
     claims = await admit_known(gateway, request, policies.RECOMMEND)
-    response.headers.update({"cache-control": "private, no-store", **request.state.headers})
-    kept = await gateway.cache.get(claims.user, wanted.limit)
-    response.headers["x-cache"] = "hit" if kept else "miss"
-    if kept:
-        return kept
+    kept = await gateway.cache.get(claims.user, wanted)
+    if kept and kept.fresh:
+        return _with_etag(request, kept.answer, "hit")
     answer, share = await gateway.recommender.ask(claims.user, wanted.limit, policies.RECOMMEND.timeout)
-    await gateway.cache.put(claims.user, wanted.limit, answer, share)
-    return answer
+    if kept and answer.source == "fallback":
+        return _with_etag(request, kept.answer, "stale")
+    await gateway.cache.put(claims.user, wanted, answer, share)
+    return _with_etag(request, answer, "miss")
 
 
 @router.post(policies.CHAT.name)
@@ -143,7 +150,7 @@ async def chat(gateway: Here, request: Request, said: ChatSaid) -> Response:
 @router.api_route("/api/users{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
 async def users(gateway: Here, request: Request, path: str) -> Response:
     policy = policies.USERS_OPEN if (request.method, path) in OPEN_USER_PATHS else policies.USERS
-    await admit(gateway, request, policy)
+    claims = await admit(gateway, request, policy)
     if not USER_PATH.fullmatch(path) or ".." in path:
         raise ProblemError(404, "there is no such path")
     headers = {name: request.headers[name] for name in ("authorization", "content-type") if name in request.headers}
@@ -159,6 +166,8 @@ async def users(gateway: Here, request: Request, path: str) -> Response:
         )
     except UnavailableError as error:
         raise unavailable(error, "accounts") from error
+    if claims and answer.status < 300 and (request.method, path) in CHANGES_TASTE:  # noqa: PLR2004
+        await answers.drop(gateway.redis, claims.user)
     handed_on = {name: answer.headers[name] for name in HANDED_ON if name in answer.headers}
     return Response(answer.body, answer.status, {**handed_on, **request.state.headers})
 
@@ -169,6 +178,16 @@ def unavailable(error: UnavailableError, what: str) -> ProblemError:
         return ProblemError(TIMEOUT, f"{what} did not answer in time")
     retry = {"retry-after": str(max(1, round(error.retry_after)))}
     return ProblemError(UNAVAILABLE, f"{what} are not available now", headers=retry)
+
+
+def _with_etag(request: Request, answer: BaseModel, cached: str) -> Response:
+    """304 where the client has this answer already."""
+    body = answer.model_dump_json().encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"cache-control": "private, no-cache", "etag": etag, "x-cache": cached, **request.state.headers}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
 
 
 async def _profile(gateway: Gateway, request: Request, claims: Claims | None, timeout: float) -> dict[str, Any] | None:

@@ -11,8 +11,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from system.gateway import edges, policies
 from system.gateway.auth import Verifier
+from system.gateway.cache import Cache
 from system.gateway.limits import Limiter
-from system.gateway.recommendations import Cache, Popular, Recommender
+from system.gateway.recommendations import Popular, Recommendations, Recommender
 from system.gateway.routes import Gateway, router
 from system.gateway.settings import GatewaySettings
 from system.kit import app as kit
@@ -26,10 +27,10 @@ def make(settings: GatewaySettings) -> FastAPI:
         async with edges.connect(settings) as ways:
             verifier = Verifier(ways.users)
             popular = Popular(ways.recommendation, settings)
-            cache = Cache(redis, policies.RECOMMEND.name, settings.recommend_cache_seconds)
+            cache = Cache(redis, policies.RECOMMEND.name, settings.recommend_cache_seconds, Recommendations)
             recommender = Recommender(ways.recommendation, popular)
             limiter = Limiter(store, settings.rate_limit_factor)
-            app.state.gateway = Gateway(settings, ways, verifier, limiter, recommender, cache)
+            app.state.gateway = Gateway(settings, ways, redis, verifier, limiter, recommender, cache)
             async with _background(verifier.keep_fresh(), popular.keep_fresh()):
                 yield
         await redis.close()

@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 Outcome = Literal["success", "failure", "short_circuit", "client_error"]
 FallbackReason = Literal["open", "full", "connection", "timeout", "status", "schema"]
-CacheResult = Literal["hit", "miss", "error"]
+CacheResult = Literal["hit", "stale", "miss", "error"]
 ModelLoad = Literal["loaded", "refused"]
 
 REQUEST_DURATION = Histogram(
