@@ -72,18 +72,15 @@ class Webhook:
 
     def _record(self, body: bytes) -> str:
         try:
-            alerts: list[dict[str, Any]] = json.loads(body)["alerts"]
-        except (ValueError, KeyError, TypeError):
+            alerts = [_alert(each) for each in json.loads(body)["alerts"]]
+        except (ValueError, KeyError, TypeError, AttributeError):
             return "400 Bad Request"
         for alert in alerts:
-            labels = alert.get("labels", {})
-            self._journal.append(
-                "alert",
-                name=labels.get("alertname"),
-                status=alert.get("status"),
-                labels=labels,
-                annotations=alert.get("annotations", {}),
-                startsAt=alert.get("startsAt"),
-                endsAt=alert.get("endsAt"),
-            )
+            self._journal.append("alert", **alert)
         return "200 OK"
+
+
+def _alert(raw: Mapping[str, Any]) -> dict[str, Any]:
+    labels = raw["labels"]
+    kept = {key: raw.get(key) for key in ("status", "annotations", "startsAt", "endsAt")}
+    return {"name": labels.get("alertname"), "labels": labels, **kept}
