@@ -5,4 +5,4 @@ from system.kit import app, settings
 
 if __name__ == "__main__":
     chosen = settings.load(Settings)
-    app.run(create(chosen), chosen)
+    app.run(create(chosen), chosen, websockets=True)

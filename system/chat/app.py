@@ -6,17 +6,18 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from system.chat.conversation import Conversation, Delta, Done, Patience
 from system.chat.meter import SERVICE, Meter
 from system.chat.provider import Anthropic
+from system.chat.said import Said
 from system.chat.sessions import Sessions
+from system.chat.websocket import converse
 from system.kit import app, signals
 from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
 from system.kit.settings import Settings as KitSettings
@@ -46,13 +47,6 @@ class Settings(KitSettings):
     breaker_reset_seconds: float = 30.0
     input_price: float = 1.0
     output_price: float = 5.0
-
-
-class Said(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    message: Annotated[str, Field(min_length=1, max_length=8000)]
-    sessionId: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
 
 
 def create(settings: Settings) -> FastAPI:
@@ -105,6 +99,10 @@ def _routes(conversation: Conversation) -> APIRouter:
             return JSONResponse(await _whole(answer))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(_events(answer), media_type="text/event-stream", headers=headers)
+
+    @routes.websocket("/chat/ws")
+    async def chat_by_socket(socket: WebSocket) -> None:
+        await converse(socket, conversation)
 
     return routes
 

@@ -4,4 +4,4 @@ from system.kit import app, settings
 
 if __name__ == "__main__":
     told = settings.load(GatewaySettings)
-    app.run(make(told), told)
+    app.run(make(told), told, websockets=True)

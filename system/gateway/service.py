@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from system.gateway import edges, policies
+from system.gateway import edges, policies, routes, websocket
 from system.gateway.auth import Verifier
 from system.gateway.cache import Cache
+from system.gateway.gateway import Gateway
 from system.gateway.limits import Limiter
 from system.gateway.recommendations import Popular, Recommendations, Recommender
-from system.gateway.routes import Gateway, router
 from system.gateway.settings import GatewaySettings
 from system.kit import app as kit
 from system.kit.store import Store
@@ -36,7 +36,9 @@ def make(settings: GatewaySettings) -> FastAPI:
         await redis.close()
         await store.close()
 
-    app = kit.create("api-gateway", settings, routers=[router], lifespan=lifespan, outermost=True)
+    app = kit.create(
+        "api-gateway", settings, routers=[routes.router, websocket.router], lifespan=lifespan, outermost=True
+    )
     if settings.cors_origins:
         origins = settings.cors_origins.split(",")
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])

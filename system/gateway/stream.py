@@ -1,48 +1,27 @@
-"""Server-sent events handed through: each as soon as it is there, whole ones only, and always with an end."""
+"""Server-sent events to a client that may hang up."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from system.kit.client import Edge, StreamAnswer, UnavailableError
-
-MEDIA_TYPE = "text/event-stream"
-END_OF_EVENT = b"\n\n"
-LAST_EVENT = b"event: done"
+from system.gateway.conversation import RefusedError
 
 
 class EventStream(Response):
-    """The answer of `edge` to a POST of `body`.
+    """Sends each piece of `events` at once. A client that hangs up ends them."""
 
-    `ending` gives the events that stand in for what did not come: for all, where
-    `started` is false, else for the end. A client that hangs up ends the call.
-    """
+    media_type = "text/event-stream"
 
-    media_type = MEDIA_TYPE
-
-    def __init__(
-        self,
-        edge: Edge,
-        path: str,
-        body: object,
-        *,
-        timeout: float,
-        ending: Callable[[UnavailableError, bool], bytes],
-        headers: Mapping[str, str],
-    ) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no", **headers})
         # Its length is not known.
         del self.headers["content-length"]
-        self._edge = edge
-        self._path = path
-        self._body = body
-        self._timeout = timeout
-        self._ending = ending
-        self._started = False
+        self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
@@ -58,48 +37,24 @@ class EventStream(Response):
             hung_up.cancel()
 
     async def _work(self, send: Send) -> None:
+        started = False
         try:
-            async with self._edge.stream("POST", self._path, timeout=self._timeout, json=self._body) as answer:
-                if MEDIA_TYPE in answer.headers.get("content-type", ""):
-                    await self._pass(answer, send)
-                else:
-                    await self._refuse(answer, send)
-        except UnavailableError as error:
-            events = self._ending(error, self._started)
+            async with aclosing(self._events) as pieces:
+                async for piece in pieces:
+                    if not started:
+                        started = True
+                        await self._start(send)
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            last = b""
+        except RefusedError as refusal:
+            self.status_code = refusal.status
+            self.headers["content-type"] = refusal.content_type
             await self._start(send)
-            await send({"type": "http.response.body", "body": events, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _pass(self, answer: StreamAnswer, send: Send) -> None:
-        ended = False
-        async for events in whole_events(answer.chunks()):
-            await self._start(send)
-            await send({"type": "http.response.body", "body": events, "more_body": True})
-            ended = ended or LAST_EVENT in events
-        if not ended:
-            raise UnavailableError(self._edge.name, "connection", "the stream ended too early")
-
-    async def _refuse(self, answer: StreamAnswer, send: Send) -> None:
-        """A 4xx, which comes as a problem document."""
-        self.status_code = answer.status
-        self.headers["content-type"] = answer.headers.get("content-type", "application/problem+json")
-        await self._start(send)
-        async for chunk in answer.chunks():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            last = refusal.body
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _start(self, send: Send) -> None:
-        if not self._started:
-            self._started = True
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-
-
-async def whole_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Regroups pieces so that each ends where an event ends. What is left of a half event at the end is dropped."""
-    rest = b""
-    async for chunk in chunks:
-        events, end, rest = (rest + chunk).rpartition(END_OF_EVENT)
-        if end:
-            yield events + end
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
 
 async def _hung_up(receive: Receive) -> None:

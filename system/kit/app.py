@@ -77,6 +77,7 @@ def run(app: ASGIApp, settings: Settings, *, websockets: bool = False) -> None:
             loop="uvloop",
             http="httptools",
             ws="websockets-sansio" if websockets else "none",
+            ws_max_size=settings.body_limit_bytes,
             lifespan="on",
             access_log=False,
             log_config=None,

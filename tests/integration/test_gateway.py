@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket as socketlib
 import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +26,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 RECOMMENDATION = "api-gateway->recommendation-svc"
 CHAT = "api-gateway->chat-svc"
@@ -92,6 +96,8 @@ async def chat(request: Request) -> Response:
             if upstream.mode == "cut":
                 yield b"event: delta\ndata: {"
                 return
+            while upstream.mode == "flood":
+                yield event("delta", {"text": "x" * 50_000})
             while upstream.mode == "long":
                 await asyncio.sleep(0.05)
                 yield event("delta", {"text": "more"})
@@ -459,6 +465,112 @@ def test_chat_passes_a_refusal_on(gateway: Service, chats: Upstream) -> None:
     chats.mode = "422"
     answer = talk(gateway)
     assert (answer.status_code, answer.json()) == (422, {"detail": "no"})
+
+
+# Chat over a WebSocket.
+
+
+def socket(gateway: Service, signed: str | None = None, **options: Any) -> ClientConnection:
+    headers = {"authorization": f"Bearer {signed or token(uuid.uuid4().hex)}"}
+    url = f"ws://127.0.0.1:{gateway.port}/api/chat/ws"
+    return connect(url, additional_headers=headers, proxy=None, open_timeout=5, close_timeout=1, **options)
+
+
+def said(connection: ClientConnection, until: str = "done") -> list[dict[str, Any]]:
+    frames = []
+    while not frames or frames[-1]["event"] != until:
+        frames.append(json.loads(connection.recv(timeout=5)))
+    return frames
+
+
+def test_websocket_answers_question_after_question(gateway: Service, chats: Upstream) -> None:
+    with socket(gateway) as connection:
+        for _ in range(2):
+            connection.send(json.dumps({"message": "Hi"}))
+            assert [frame["event"] for frame in said(connection)] == ["delta", "done"]
+
+
+def test_websocket_of_a_browser_brings_its_token_as_a_subprotocol(gateway: Service) -> None:
+    url = f"ws://127.0.0.1:{gateway.port}/api/chat/ws"
+    with connect(url, subprotocols=["chat", f"bearer.{token()}"], proxy=None) as connection:
+        assert connection.subprotocol == "chat"
+        connection.send(json.dumps({"message": "Hi"}))
+        assert said(connection)[-1]["event"] == "done"
+
+
+def test_websocket_with_a_bad_token_is_closed_with_a_code_that_says_so(gateway: Service) -> None:
+    with socket(gateway, BAD_TOKENS["expired"]) as connection, pytest.raises(ConnectionClosed) as closed:
+        connection.recv(timeout=5)
+    assert closed.value.rcvd
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "expired")
+
+
+@pytest.mark.parametrize("frame", ["{", "[]", "{}", '{"message": ""}', '{"message": "Hi", "x": 1}'])
+def test_websocket_survives_a_wrong_question(gateway: Service, frame: str) -> None:
+    with socket(gateway) as connection:
+        connection.send(frame)
+        assert said(connection, until="problem")[0]["data"]["status"] == 422
+        connection.send(json.dumps({"message": "Hi"}))
+        assert said(connection)[-1]["event"] == "done"
+
+
+def test_websocket_refuses_what_is_too_large(gateway: Service) -> None:
+    with socket(gateway) as connection, pytest.raises(ConnectionClosed) as closed:
+        connection.send(json.dumps({"message": "x" * 2_000_000}))
+        connection.recv(timeout=5)
+    assert closed.value.rcvd
+    assert closed.value.rcvd.code == 1009
+
+
+def test_websocket_counts_each_question(gateway: Service) -> None:
+    with socket(gateway) as connection:
+        for _ in range(20):
+            connection.send(json.dumps({"message": "Hi"}))
+            said(connection)
+        connection.send(json.dumps({"message": "Hi"}))
+        refused = said(connection, until="problem")[0]["data"]
+    assert refused["status"] == 429
+    assert int(refused["retry-after"]) >= 1
+
+
+def test_websocket_falls_back(gateway: Service, chats: Upstream) -> None:
+    chats.mode = "503"
+    with socket(gateway) as connection:
+        connection.send(json.dumps({"message": "Hi"}))
+        frames = said(connection)
+    assert [frame["event"] for frame in frames] == ["delta", "done"]
+    assert frames[-1]["data"]["source"] == "fallback"
+
+
+def test_websocket_whose_client_leaves_ends_the_call(gateway: Service, chats: Upstream) -> None:
+    chats.mode = "long"
+    with socket(gateway) as connection:
+        connection.send(json.dumps({"message": "Hi"}))
+        connection.recv(timeout=5)
+    eventually(lambda: chats.requests[-1][0] == "ended", 3, "chat-svc goes on talking to nobody")
+
+
+def test_websocket_that_never_reads_is_let_go(gateway: Service, chats: Upstream) -> None:
+    chats.mode = "flood"
+    with closing(raw_socket(gateway)) as deaf:
+        eventually(lambda: [path for path, _, _ in chats.requests] == ["/chat", "ended"], 20, "talks on to the deaf")
+        assert deaf
+    assert homepage(gateway)["recommendations"]["source"] == "model"
+
+
+def raw_socket(gateway: Service) -> socketlib.socket:
+    """A client that asks one question and reads nothing but the handshake."""
+    connection = socketlib.create_connection(("127.0.0.1", gateway.port))
+    connection.setsockopt(socketlib.SOL_SOCKET, socketlib.SO_RCVBUF, 4096)
+    handshake = (
+        "GET /api/chat/ws HTTP/1.1", "host: x", "upgrade: websocket", "connection: upgrade",
+        "sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", f"authorization: Bearer {token()}",
+    )  # fmt: skip
+    connection.sendall("\r\n".join((*handshake, "", "")).encode())
+    connection.recv(15)
+    question = json.dumps({"message": "Hi"}).encode()
+    connection.sendall(bytes([0x81, 0x80 | len(question), 0, 0, 0, 0]) + question)
+    return connection
 
 
 # Limits.

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import TypeAdapter
 
+from system.gateway.conversation import whole_events
 from system.gateway.recommendations import KNOWN_POPULAR, Item
-from system.gateway.stream import whole_events
 
 
 async def regrouped(*chunks: bytes) -> list[bytes]:
