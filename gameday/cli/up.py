@@ -65,7 +65,7 @@ def run(  # noqa: PLR0917 - options of a command line
 
 def _summary(status: Mapping[str, Any], seconds: float | None) -> str:
     count = len(status["services"])
-    healthy = f"{count} services healthy"
+    healthy = f"{count} service{'s' * (count != 1)} healthy"
     began = f"joined the system that runs: {healthy}" if seconds is None else f"{healthy} after {seconds:.1f} s"
     wired = "every edge wired" if status["wired"] else "not wired"
     return f"{began}, {status['total_pss_mb']:.0f} MiB, {wired}, time scale {status['time_scale']:g}"

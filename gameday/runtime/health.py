@@ -17,6 +17,7 @@ command that it is, with its addresses rewritten.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import struct
@@ -165,16 +166,21 @@ def _endpoint(port: str | None, default: int, endpoints: Mapping[int, Endpoint])
     return endpoints.get(int(port) if port and port.isdigit() else default)
 
 
+def _reason(error: OSError) -> str:
+    """asyncio's own text repeats the address."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
 async def _exchange(endpoint: Endpoint, question: bytes, judge: Callable[[bytes], Answer]) -> Answer:
     """Connects, asks, judges the first bytes of the answer. The caller sets the deadline."""
     try:
         reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
     except OSError as error:
-        return f"{endpoint}: {error.strerror or error}"
+        return f"{endpoint}: {_reason(error)}"
     try:
         writer.write(question)
         return judge(await reader.read(512) if question else b"")
     except OSError as error:
-        return f"{endpoint}: {error.strerror or error}"
+        return f"{endpoint}: {_reason(error)}"
     finally:
         writer.close()

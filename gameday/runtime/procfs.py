@@ -142,6 +142,14 @@ def command(pid: int) -> str:
         return ""
 
 
+def directory(pid: int) -> Path | None:
+    """The working directory of `pid`; None where it is gone or may not be read."""
+    try:
+        return (_PROC / str(pid) / "cwd").readlink()
+    except OSError:
+        return None
+
+
 def pss_mb(pids: Iterable[int]) -> float:
     """The summed proportional memory of `pids` in MiB: shared pages are counted once in all."""
     return sum(map(_pss_kb, pids)) / 1024

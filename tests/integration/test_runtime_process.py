@@ -279,6 +279,19 @@ async def test_postgres_starts_as_its_image_does(make: Make, tmp_path: Path) -> 
     assert await query(runtime, "SELECT count(*) FROM t") == 2
 
 
+async def test_postgres_starts_over_the_lock_of_a_killed_one(make: Make, tmp_path: Path) -> None:
+    """Its pid belongs to somebody else by now: here, to this test."""
+    runtime = make(POSTGRES)
+    await runtime.start()
+    await runtime.wait_ready(30)
+    await runtime.stop()
+    lock = tmp_path / "state/volumes/data/gameday-pgdata/postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n{lock.parent}\n1\n1\n\n127.0.0.1\n")
+    runtime = make(POSTGRES)
+    await runtime.start()
+    await runtime.wait_ready(30)
+
+
 async def test_a_script_that_fails_is_told_and_tried_again(make: Make, tmp_path: Path) -> None:
     scripts = tmp_path / "initdb"
     scripts.mkdir()

@@ -21,7 +21,7 @@ from pathlib import Path
 from signal import SIGINT
 
 from gameday.errors import GamedayError
-from gameday.runtime import child
+from gameday.runtime import child, procfs
 from gameday.runtime.images import Launch, Place
 
 PORTS: tuple[int, ...] = (5432,)
@@ -55,6 +55,7 @@ async def prepare(place: Place) -> Launch:
     data = _data(place)
     if not (data / _INITIALISED).exists():
         await _initdb(place, data)
+    _unlock(data)
     # Arguments as the image takes them: with or without the program's name in front.
     arguments = place.arguments[1:] if place.arguments[:1] == ("postgres",) else place.arguments
     port = place.endpoints[PORTS[0]].port
@@ -165,6 +166,21 @@ def _unprivileged() -> tuple[str, ...]:
         "setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups",
         f"--inh-caps={capability}", f"--ambient-caps={capability}", "--",
     )  # fmt: skip
+
+
+def _unlock(data: Path) -> None:
+    """Removes the lock of a postmaster that was killed.
+
+    PostgreSQL takes any process under its pid for the holder: a zombie that nobody
+    buried yet, or a stranger that has the pid by now.
+    """
+    lock = data / "postmaster.pid"
+    try:
+        pid = int(lock.read_text().split()[0])
+    except (FileNotFoundError, IndexError, ValueError):
+        return
+    if procfs.identify(pid) is None or procfs.directory(pid) != data:
+        lock.unlink()
 
 
 def _empty(data: Path) -> None:
