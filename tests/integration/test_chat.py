@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import redis
 from servers import Server, Service, ServiceFactory, eventually
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 TOKEN = "an-admin-token"
 EDGE = "chat-svc->llm-emulator"
@@ -229,3 +231,67 @@ def test_tokens_and_cost_are_measured(chat: Service) -> None:
         labels = {"gen_ai_request_model": model, "gen_ai_token_type": kind}
         assert (chat.metric("gen_ai_client_token_usage_count", **labels) or 0) > 0
     assert (chat.metric("ai_inference_duration_seconds_count", model=model, service="chat-svc") or 0) > 0
+
+
+@contextmanager
+def socket(chat: Service) -> Iterator[Any]:
+    with connect(f"ws://127.0.0.1:{chat.port}/chat/ws", proxy=None) as connection:
+        yield connection
+
+
+def answer(connection: Any) -> Events:
+    events: Events = []
+    while not events or events[-1][0] != "done":
+        event = json.loads(connection.recv(timeout=5))
+        events.append((event.pop("type"), event))
+    return events
+
+
+def test_over_a_websocket_a_conversation_goes_on(chat: Service) -> None:
+    with socket(chat) as connection:
+        connection.send(json.dumps({"message": "Which tent?"}))
+        first = answer(connection)
+        assert "tent" in text_of(first)
+        connection.send(json.dumps({"message": "And which boots?"}))
+        second = answer(connection)
+    assert first[-1][1]["sessionId"] == second[-1][1]["sessionId"]
+    assert second[-1][1]["usage"]["input_tokens"] > first[-1][1]["usage"]["input_tokens"] + 10
+
+
+def test_messages_sent_at_once_are_answered_one_after_the_other(chat: Service) -> None:
+    with socket(chat) as connection:
+        for topic in ("tents", "boots"):
+            connection.send(json.dumps({"message": f"Tell me about {topic}"}))
+        assert "tents" in text_of(answer(connection))
+        assert "boots" in text_of(answer(connection))
+
+
+@pytest.mark.parametrize("frame", ["{", "[]", '{"message": ""}', '{"message": "x", "y": 1}', b"\x00\x01"])
+def test_a_frame_that_cannot_be_read_closes_with_its_reason(chat: Service, frame: Any) -> None:
+    with socket(chat) as connection:
+        connection.send(frame)
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv(timeout=5)
+    assert closed.value.rcvd
+    assert closed.value.rcvd.code == 1007
+    assert closed.value.rcvd.reason
+
+
+def test_over_a_websocket_the_fallback_answers_too(chat: Service, emulator: Service) -> None:
+    with fault(emulator, "overloaded"), socket(chat) as connection:
+        connection.send(json.dumps({"message": "Which tent?"}))
+        assert answer(connection)[-1][1]["source"] == "fallback"
+
+
+def test_who_leaves_a_websocket_ends_the_work_at_the_provider(chat: Service, emulator: Service) -> None:
+    labels = {"route": "/v1/messages", "method": "POST", "status": "200"}
+    with fault(emulator, "token-burn", factor=900):
+        before = emulator.metric("http_server_request_duration_seconds_count", **labels) or 0
+        with socket(chat) as connection:
+            connection.send(json.dumps({"message": "Which tent?"}))
+            connection.recv(timeout=5)
+
+        def ended() -> bool:
+            return (emulator.metric("http_server_request_duration_seconds_count", **labels) or 0) > before
+
+        eventually(ended, 3, "the provider still works for nobody")
