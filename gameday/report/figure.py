@@ -6,6 +6,7 @@ its light or dark scheme.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from gameday.report.timeline import BREAKER_STATES, AlertLane, Answer, Fault, Sp
 
 _GAP = 52
 _LANE = 46
+_FEW_DECADES = 2
 _TOP = 34
 _BOTTOM = 46
 _COLOURS = {Answer.SAME: "--same", Answer.OTHER: "--other", Answer.FAILED: "--failed"}
@@ -105,8 +107,18 @@ def _latency(timeline: Timeline) -> _Row:
                 "hovertemplate": f"{name} %{{y:.4g}} ms<extra></extra>",
             }
         )
-    axis = {"type": "log", "dtick": 1, "minor": {"showgrid": False}}
+    axis = {"type": "log", **_ticks([point.ms for point in points if point.ms])}
     return _Row("Latency, milliseconds (logarithmic)", 150, traces, axis)
+
+
+def _ticks(values: Sequence[float]) -> dict[str, Any]:
+    """1, 2, 5, 10, ... where they are few, else the powers of ten. (Plotly's own would print 50 as 5.)"""
+    if not values:
+        return {}
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    steps = (1, 2, 5) if high - low <= _FEW_DECADES else (1,)
+    ticks = [step * 10.0**power for power in range(low, high + 1) for step in steps]
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def _failures(timeline: Timeline) -> _Row:

@@ -61,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Requests that were meant to start within `width` seconds around `at`; quantiles in ms."""
+    """Requests that were meant to start in the `width` seconds around `at`; quantiles in ms."""
 
     at: float
     width: float
@@ -87,12 +87,16 @@ class Moment:
 
 @dataclass(frozen=True)
 class Timeline:
-    """`began` in epoch seconds; `breakers` holds (time, index into BREAKER_STATES) per edge."""
+    """`began` in epoch seconds, `bucket` the usual width of a bucket.
+
+    `breakers` holds (time, index into BREAKER_STATES) per edge.
+    """
 
     began: float
     length: float
     requests: tuple[Request, ...] = ()
     buckets: tuple[Bucket, ...] = ()
+    bucket: float = 1.0
     windows: tuple[Span, ...] = ()
     faults: tuple[Fault, ...] = ()
     breakers: Mapping[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
@@ -117,7 +121,8 @@ def read(history: History) -> Timeline | None:
         began=began,
         length=length,
         requests=requests,
-        buckets=tuple(_buckets(requests, length)),
+        buckets=tuple(_buckets(requests, _width(length))),
+        bucket=_width(length),
         windows=windows,
         faults=faults,
         breakers=breakers,
@@ -230,21 +235,32 @@ def _scalars(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield path, value
 
 
-def _buckets(requests: Sequence[Request], length: float) -> Iterator[Bucket]:
-    width = _width(length)
+def _buckets(requests: Sequence[Request], width: float) -> Iterator[Bucket]:
+    """The first and the last are as wide as there was load: half a bucket is no half load."""
+    if not requests:
+        return
+    begin, end = requests[0].at, requests[-1].at
+    end += (end - begin) / len(requests)
+    lowest = round(begin / width)
+    highest = max(lowest, round(end / width) - 1)
     grouped: dict[int, list[Request]] = defaultdict(list)
     for request in requests:
-        grouped[math.floor(request.at / width)].append(request)
-    for number in range(min(grouped, default=0), max(grouped, default=-1) + 1):
-        group = grouped.get(number, [])
-        times = sorted(request.ms for request in group if request.ms is not None)
-        yield Bucket(
-            at=(number + 0.5) * width,
-            width=width,
-            counts={answer: sum(request.answer is answer for request in group) for answer in Answer},
-            p50=statistics.median(times) if times else None,
-            p99=times[math.ceil(0.99 * len(times)) - 1] if times else None,
-        )
+        grouped[min(max(math.floor(request.at / width), lowest), highest)].append(request)
+    for number in range(lowest, highest + 1):
+        start = begin if number == lowest else number * width
+        stop = end if number == highest else (number + 1) * width
+        yield _bucket(start, max(stop, start + width / 2), grouped.get(number, []))
+
+
+def _bucket(start: float, stop: float, group: Sequence[Request]) -> Bucket:
+    times = sorted(request.ms for request in group if request.ms is not None)
+    return Bucket(
+        at=(start + stop) / 2,
+        width=stop - start,
+        counts={answer: sum(request.answer is answer for request in group) for answer in Answer},
+        p50=statistics.median(times) if times else None,
+        p99=times[math.ceil(0.99 * len(times)) - 1] if times else None,
+    )
 
 
 def _width(length: float) -> float:

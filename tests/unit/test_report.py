@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
-from report_samples import CONTROL, EDGE, END, FAULT, all_verdicts, finding, history, result, verdicts
+from report_samples import BEGAN, CONTROL, EDGE, END, FAULT, all_verdicts, finding, history, result, verdicts
 
 from gameday import report
 from gameday.journal import History, Record
@@ -122,6 +122,20 @@ def test_the_figure_has_one_time_axis_and_a_row_for_each_kind_of_witness() -> No
     json.dumps(drawn, allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("slowest", "ticks"),
+    [(60.0, ["1", "2", "5", "10", "20", "50", "100", "200", "500"]), (6000.0, ["1", "10", "100", "1000", "10000"])],
+)
+def test_the_ticks_of_latency_are_whole_numbers_of_milliseconds(slowest: float, ticks: list[str]) -> None:
+    requests = [Record(n, 0, 0, "request", _request(n, ms)) for n, ms in enumerate((3.0, slowest))]
+    read = timeline.read(History(tuple(requests)))
+    assert read and figure.draw(read)["layout"]["yaxis2"]["ticktext"] == ticks
+
+
+def _request(at: float, ms: float) -> dict[str, object]:
+    return {"route": "GET /", "status": 200, "ms": ms, "intended_wall": at, "json": None, "error": None}
+
+
 def test_the_timeline_tells_what_users_got() -> None:
     read = timeline.read(history())
     assert read
@@ -198,6 +212,15 @@ def test_a_history_without_end_is_drawn_to_its_last_record() -> None:
     read = timeline.read(cut)
     assert read and figure.draw(read)["layout"]["xaxis"]["range"][1] > read.length
     assert timeline.read(History(())) is None
+
+
+def test_half_a_bucket_is_no_half_load() -> None:
+    cut = [r for r in history().records if r.kind != "request" or 0.7 < r.data["intended_wall"] - BEGAN < 37.2]
+    read = timeline.read(History(tuple(cut)))
+    assert read
+    rates = [sum(bucket.counts.values()) / bucket.width for bucket in read.buckets]
+    assert rates == pytest.approx([40] * len(rates), rel=0.03)
+    assert read.buckets[0].at - read.buckets[0].width / 2 == pytest.approx(0.7, abs=0.05)
 
 
 def test_thinning_keeps_the_slowest_of_each_chunk() -> None:
