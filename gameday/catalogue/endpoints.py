@@ -27,6 +27,7 @@ _HOST_IN_LIST = re.compile(r"[^\s,;|]+")
 _ASSIGNED = re.compile(
     r"(?P<key>[A-Za-z][\w .-]{0,60}?)\s*=\s*(?:tcp:)?(?P<host>[A-Za-z0-9][\w.-]*)(?:[,:](?P<port>\d{1,5}))?"
 )
+_PORT_ASSIGNED = re.compile(r"\bport\s*=\s*(\d{1,5})", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _MAX_PORT = 65535
 
@@ -118,7 +119,8 @@ class _Value:
         self.value = value
         self.environment = environment
         self.names = names
-        self.taken: list[Span] = []
+        # One byte a character: a value may be long and full of names.
+        self.taken = bytearray(len(value))
 
     def references(self) -> Iterator[Reference]:
         """Each rule looks only at what the ones before it left."""
@@ -130,15 +132,18 @@ class _Value:
     ) -> Iterator[Reference]:
         provider = self.names.get(host.lower())
         span = (start, start + len(host))
-        if provider is None or any(low < span[1] and span[0] < high for low, high in self.taken):
+        if provider is None or any(self.taken[slice(*span)]):
             return
-        self.taken.append(span)
+        self.take(span)
         if port:
             place = (port_start, port_start + len(port))
-            self.taken.append(place)
+            self.take(place)
             yield Reference(self.key, provider, span, scheme, int(port), place)
         else:
             yield Reference(self.key, provider, span, scheme)
+
+    def take(self, span: Span) -> None:
+        self.taken[slice(*span)] = b"\1" * (span[1] - span[0])
 
     def urls(self) -> Iterator[Reference]:
         for url in _URL.finditer(self.value) if "://" in self.value else ():
@@ -150,15 +155,19 @@ class _Value:
                     yield from self.reference(host, start, scheme=url["scheme"], port=port, port_start=place)
                 start += len(part) + 1
         # Nothing else of a URL is an address: not its credentials, not its path.
-        self.taken += [url.span() for url in _WHOLE_URL.finditer(self.value)]
+        for url in _WHOLE_URL.finditer(self.value) if "://" in self.value else ():
+            self.take(url.span())
 
     def assigned(self) -> Iterator[Reference]:
         """`Server=db;Port=5432`, `host=db port=5432`, `-Ddb.host=db`."""
-        for pair in _ASSIGNED.finditer(self.value) if "=" in self.value else ():
+        if "=" not in self.value:
+            return
+        sibling = _PORT_ASSIGNED.search(self.value)
+        for pair in _ASSIGNED.finditer(self.value):
             if not speaks_of_hosts(pair["key"]):
                 continue
             port, place = pair["port"], pair.start("port")
-            if port is None and (sibling := re.search(r"\bport\s*=\s*(\d{1,5})", self.value, re.IGNORECASE)):
+            if port is None and sibling:
                 port, place = sibling[1], sibling.start(1)
             yield from self.reference(pair["host"], pair.start("host"), port=port, port_start=place)
 
