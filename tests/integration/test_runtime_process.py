@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -280,16 +281,21 @@ async def test_postgres_starts_as_its_image_does(make: Make, tmp_path: Path) -> 
 
 
 async def test_postgres_starts_over_the_lock_of_a_killed_one(make: Make, tmp_path: Path) -> None:
-    """Its pid belongs to somebody else by now: here, to this test."""
+    """Its pid belongs to another process of its user by now."""
     runtime = make(POSTGRES)
     await runtime.start()
     await runtime.wait_ready(30)
     await runtime.stop()
     lock = tmp_path / "state/volumes/data/gameday-pgdata/postmaster.pid"
-    lock.write_text(f"{os.getpid()}\n{lock.parent}\n1\n1\n\n127.0.0.1\n")
+    other = subprocess.Popen(["sleep", "60"], user="nobody" if os.geteuid() == 0 else None)
+    lock.write_text(f"{other.pid}\n{lock.parent}\n1\n1\n\n127.0.0.1\n")
     runtime = make(POSTGRES)
-    await runtime.start()
-    await runtime.wait_ready(30)
+    try:
+        await runtime.start()
+        await runtime.wait_ready(30)
+    finally:
+        other.kill()
+        other.wait()
 
 
 async def test_a_script_that_fails_is_told_and_tried_again(make: Make, tmp_path: Path) -> None:
