@@ -75,7 +75,7 @@ class Engine:
 
     def close(self) -> None:
         if self._load:
-            self._load[1].stop(timeout=2.0)
+            self._load[1].kill()
             self._load = None
 
     def _loaded(self, experiment: Experiment, directory: Path) -> LoadChild:

@@ -34,7 +34,7 @@ def run(load: Load, bench: Bench, directory: Path, progress: Progress, duration:
             child.stop()
             collector.finish()
     finally:
-        child.stop(timeout=2.0)
+        child.kill()
         journal.close()
     return judge(read(directory), directory)
 

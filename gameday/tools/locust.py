@@ -6,7 +6,7 @@ Here each class of users has a schedule of arrivals, and so many users that one 
 free at each arrival even while every request runs into its timeout. Latency is
 measured from the arrival. `gameday.engine` starts `python -m gameday.tools.locust`
 with a `Plan` as its argument; the child answers with one JSON line an event on
-stdout and ends when its stdin ends, so it does not outlive its parent.
+stdout. It ends when it is told to, or when its stdin ends: it does not outlive its parent.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gameday.errors import GamedayError
 
+STOP = b"stop\n"
 _SPARE_USERS = 2
+_ENDING_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -89,16 +92,24 @@ class LoadChild:
         if not self.alive and not self._reader.is_alive() and self._process.returncode:
             raise GamedayError(f"the load generator ended with {self._process.returncode}; see {self._log}")
 
-    def stop(self, timeout: float | None = None) -> None:
-        """No new arrivals; waits for the answers under way, then for the end."""
-        if self._process.stdin:
-            self._process.stdin.close()
+    def stop(self) -> None:
+        """No new arrivals; waits for the answers under way, then for the end. Idempotent."""
+        if self._process.stdin and not self._process.stdin.closed:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(STOP)
+                self._process.stdin.close()
         try:
-            self._process.wait(self.plan.timeout + 5 if timeout is None else timeout)
+            self._process.wait(self.plan.timeout + _ENDING_SECONDS)
         except subprocess.TimeoutExpired:
+            pass
+        self.kill()
+
+    def kill(self) -> None:
+        """At once; what is under way is not told."""
+        if self.alive:
             self._process.kill()
-            self._process.wait()
-        self._reader.join(timeout=5)
+        self._process.wait()
+        self._reader.join()
 
     def _read(self) -> None:
         assert self._process.stdout  # noqa: S101 - it was opened as a pipe

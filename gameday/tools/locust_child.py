@@ -20,7 +20,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
-from gameday.tools.locust import Crowd, Plan, dig
+from gameday.tools.locust import STOP, Crowd, Plan, dig
 
 # The first arrival waits until all users stand ready.
 _HEAD_START = 0.3
@@ -136,7 +136,7 @@ class Recorder:
 
 
 def main(plan: Plan) -> None:
-    """Runs until stdin ends."""
+    """Runs until it is told to stop, or until stdin ends."""
     # A repeated request would hide from us what a user saw.
     http._may_retry_after_send_error = _never
     recorder = Recorder(plan)
@@ -150,8 +150,8 @@ def main(plan: Plan) -> None:
         cls.schedule.begin(start)
     runner.spawn_users({cls.__name__: crowd.users(plan.timeout) for crowd, cls in crowds})
     recorder.write("ready", users=sum(crowd.users(plan.timeout) for crowd, _ in crowds))
-    while gevent.os.tp_read(0, 4096):
-        pass
+    if gevent.os.tp_read(0, len(STOP)) != STOP:
+        os._exit(1)  # the parent is gone, and with it whoever would have read of the answers under way
     runner.stop()
     recorder.write("load", **_summary(environment))
 
