@@ -21,6 +21,12 @@ REQUEST_DURATION = Histogram(
     ("route", "method", "status"),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+RPC_DURATION = Histogram(
+    "rpc_server_call_duration_seconds",
+    "Time of one call of a gRPC method.",
+    ("rpc_service", "rpc_method", "rpc_response_status_code"),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 INFERENCE_DURATION = Histogram(
     "ai_inference_duration_seconds",
     "Time of one model call.",

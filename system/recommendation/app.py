@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,29 +21,25 @@ from system.recommendation import states
 from system.recommendation.features import Features
 from system.recommendation.recommender import SERVICE, Recommendations, Recommender
 from system.recommendation.serving import Serving
+from system.recommendation.wanted import DEFAULT_LIMIT, Limit, UserId, Wanted
 
-Limit = Annotated[int, Field(ge=1, le=100)]
-UserId = Annotated[str, Field(min_length=1, max_length=128)]
 ItemId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Settings(KitSettings):
-    """Times in seconds. `model_watch_seconds` 0: the model of the start serves to the end."""
+    """Times in seconds. `model_watch_seconds` 0: the model of the start serves to the end.
+
+    Without `grpc_port` there is no gRPC.
+    """
 
     port: int = 3001
+    grpc_port: int | None = None
     cache_url: str
     model_dir: Path = Path(__file__).parent / "model"
     model_watch_seconds: float = 1.0
     batch_max: int = 64
     batch_wait_seconds: float = 0.0
     pact_states: bool = False
-
-
-class Wanted(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    userId: UserId
-    limit: Limit = 10
 
 
 class Likes(BaseModel):
@@ -76,7 +72,8 @@ def create(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         watch = asyncio.create_task(_watch(serving, settings.model_watch_seconds))
-        yield
+        async with _rpc(recommender, settings):
+            yield
         watch.cancel()
         recommender.close()
         await store.close()
@@ -85,6 +82,15 @@ def create(settings: Settings) -> FastAPI:
     if settings.pact_states:
         routers.append(states.router(serving, features))
     return app.create(SERVICE, settings, routers=routers, lifespan=life)
+
+
+def _rpc(recommender: Recommender, settings: Settings) -> AbstractAsyncContextManager[object]:
+    if settings.grpc_port is None:
+        return nullcontext()
+    # Only here: who speaks REST alone does not pay for it.
+    from system.recommendation import rpc
+
+    return rpc.serving(recommender, f"{settings.host}:{settings.grpc_port}", settings.drain_seconds)
 
 
 def _routes(recommender: Recommender) -> APIRouter:
@@ -98,7 +104,7 @@ def _routes(recommender: Recommender) -> APIRouter:
             raise ProblemError(504, "the model did not answer before the caller's deadline") from None
 
     @routes.get("/popular", response_model=Answer)
-    async def popular(limit: Annotated[Limit, Query()] = 10) -> dict[str, Any]:
+    async def popular(limit: Annotated[Limit, Query()] = DEFAULT_LIMIT) -> dict[str, Any]:
         return _told(recommender.popular(limit))
 
     @routes.post("/preferences", status_code=204)
