@@ -97,6 +97,7 @@ async def chat(request: Request) -> Response:
                 yield b"event: delta\ndata: {"
                 return
             while upstream.mode == "flood":
+                await asyncio.sleep(0)
                 yield event("delta", {"text": "x" * 50_000})
             while upstream.mode == "long":
                 await asyncio.sleep(0.05)
