@@ -93,18 +93,21 @@ def up(
     wanted = plan(options, state)
     if not trusted(wanted.catalogue):
         raise InputError(_untrusted(wanted.catalogue))
-    with state.locked() as lock:
-        if lock is None:  # another `up` was faster
-            return _join(options, state, _await_supervisor(state), progress)
-        clean(state)
-        _check_machine(wanted)
-        _spawn(wanted, state, lock)
-        control = _await_supervisor(state)
+    ours = False
     try:
+        with state.locked() as lock:
+            if lock is not None:
+                clean(state)
+                _check_machine(wanted)
+                ours = True
+                _spawn(wanted, state, lock)
+        control = _await_supervisor(state)
+        if not ours:  # another `up` was faster
+            return _join(options, state, control, progress)
         return System(control, _await_ready(control, state, progress), joined=False)
     except BaseException:
-        # A failed start has ended itself; an interrupted one has not.
-        down(state)
+        if ours:  # a failed start has ended itself; an interrupted one has not
+            down(state)
         raise
 
 

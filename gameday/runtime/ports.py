@@ -17,7 +17,9 @@ from gameday.runtime import Endpoint, procfs
 LOOPBACK = "127.0.0.1"
 # Below the range from which the kernel takes the ports of outgoing connections,
 # so that none of those sits on a port that a restarted service needs again.
-_FIRST, _LAST = 20_000, 31_999
+# Two ranges: a port that was allotted is not bound until its service has started.
+_ALLOTTED = range(20_000, 32_000)
+_PRIVATE = range(32_000, 32_768)
 _VARIABLE = re.compile(r"\$\{(\w+)[:}?-]")
 
 
@@ -35,7 +37,7 @@ def allot(
     found = problems([services[name] for name in wanted])
     if found:
         raise InputError(found)
-    free = _free(place, taken={entry.host for entry in published.values() if entry.host})
+    free = _free(place, _ALLOTTED, taken={entry.host for entry in published.values() if entry.host})
     return {
         name: {port: Endpoint(LOOPBACK, _host_port(published.get((name, port)), free)) for port in ports}
         for name, ports in wanted.items()
@@ -52,18 +54,17 @@ def _host_port(entry: Published | None, free: Iterator[int]) -> int:
     return entry.host if entry is not None and entry.host is not None else next(free)
 
 
-def _free(place: Path, taken: Collection[int]) -> Iterator[int]:
-    size = _LAST - _FIRST + 1
-    start = zlib.crc32(str(place).encode()) % size
-    for step in range(size):
-        port = _FIRST + (start + step) % size
+def _free(place: Path, among: range, taken: Collection[int]) -> Iterator[int]:
+    start = zlib.crc32(str(place).encode()) % len(among)
+    for step in range(len(among)):
+        port = among[(start + step) % len(among)]
         if port not in taken and available(port):
             yield port
 
 
 def private(place: Path, count: int) -> list[int]:
     """Ports that no container port stands for, such as those of a distribution protocol."""
-    return list(islice(_free(place, taken=()), count))
+    return list(islice(_free(place, _PRIVATE, taken=()), count))
 
 
 def available(port: int) -> bool:

@@ -88,8 +88,11 @@ class Unit:
             await self._end()
             self._host.layout.refresh(self.service)
             await self._run()
-            await self._until_ready()
-            self._task = asyncio.create_task(self._watch())
+            try:
+                await self._until_ready()
+            finally:
+                # Also one that was late: it may become healthy yet.
+                self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
         async with self._lock:
