@@ -26,6 +26,7 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 READY_SECONDS = 1.0
 SERVER_ERROR = 500
+HEADER_LIMIT_BYTES = 32_768
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -126,7 +127,10 @@ class Observe:
             set_status_on_exception=False,
         ) as span:
             try:
-                await self.app(scope, receive, exchange.send)
+                if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_LIMIT_BYTES:
+                    await exchange.refuse(431, f"the headers may have at most {HEADER_LIMIT_BYTES} bytes")
+                else:
+                    await self.app(scope, receive, exchange.send)
             except Exception as error:  # noqa: BLE001  the border: nothing may leave it
                 await exchange.unhandled(error)
             finally:
@@ -153,8 +157,10 @@ class _Exchange:
         telemetry.logger().error(signals.LOG_UNHANDLED, exc_info=error)
         if self.status:
             raise error
-        answer = problem.response(SERVER_ERROR, "something went wrong here; the correlation id finds it in the logs")
-        await answer(self.scope, _nothing, self.send)
+        await self.refuse(SERVER_ERROR, "something went wrong here; the correlation id finds it in the logs")
+
+    async def refuse(self, status: int, detail: str) -> None:
+        await problem.response(status, detail)(self.scope, _nothing, self.send)
 
     def ended(self, span: trace.Span) -> None:
         seconds = time.perf_counter() - self.started

@@ -734,6 +734,37 @@ def test_made_up_keys_do_not_flood_the_account_service(gateway: Service, account
     assert len(fetches) <= 3
 
 
+# What is no request.
+
+LENGTH, CHUNKED = "content-length: 4", "transfer-encoding: chunked"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (LENGTH, CHUNKED),
+        (CHUNKED, LENGTH),
+        (LENGTH, "content-length: 5"),
+        ("transfer-encoding: chunked, x",),
+        ("a b: c",),
+    ],
+)
+def test_a_request_whose_end_is_doubtful_is_refused(
+    gateway: Service, accounts: Upstream, headers: tuple[str, ...]
+) -> None:
+    request = "\r\n".join(
+        ("POST /api/users/login HTTP/1.1", "host: x", *headers, "", "0", "", "GET / HTTP/1.1", "", "")
+    )
+    with socketlib.create_connection(("127.0.0.1", gateway.port), timeout=3) as connection:
+        connection.sendall(request.encode())
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert not accounts.requests
+
+
 # What ties it together.
 
 

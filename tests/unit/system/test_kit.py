@@ -127,6 +127,11 @@ async def test_body_limit(http: httpx.AsyncClient) -> None:
     assert_problem(await http.post("/length", content=pieces()), 413)
 
 
+async def test_header_limit(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/items/3", headers={"x-long": "y" * 30_000})).status_code == 200
+    assert_problem(await http.get("/items/3", headers={"x-long": "y" * 33_000}), 431)
+
+
 async def test_ready_says_what_is_not(
     http: httpx.AsyncClient, service: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
