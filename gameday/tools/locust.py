@@ -98,10 +98,8 @@ class LoadChild:
             with suppress(BrokenPipeError):
                 self._process.stdin.write(STOP)
                 self._process.stdin.close()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(self.plan.timeout + _ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
     def kill(self) -> None:

@@ -24,6 +24,8 @@ from gameday.tools.locust import STOP, Crowd, Plan, dig
 
 # The first arrival waits until all users stand ready.
 _HEAD_START = 0.3
+# A request that runs into its timeout must still be told of it.
+_GRACE = 1.0
 
 
 class Schedule:
@@ -141,7 +143,7 @@ def main(plan: Plan) -> None:
     http._may_retry_after_send_error = _never
     recorder = Recorder(plan)
     crowds = [(crowd, _arriving(crowd, plan)) for crowd in plan.crowds]
-    environment = Environment(user_classes=[cls for _, cls in crowds], stop_timeout=plan.timeout)
+    environment = Environment(user_classes=[cls for _, cls in crowds], stop_timeout=plan.timeout + _GRACE)
     environment.events.request.add_listener(recorder.request)  # type: ignore[no-untyped-call]
     environment.events.user_error.add_listener(recorder.user_error)  # type: ignore[no-untyped-call]
     runner = environment.create_local_runner()
