@@ -8,6 +8,7 @@ from pathlib import Path
 from system.kit import app, settings
 from system.recommendation import registry
 from system.recommendation.app import Settings, create
+from system.recommendation.device import NoDeviceError
 
 
 def ensure_model(directory: Path) -> None:
@@ -25,7 +26,7 @@ def main() -> None:
     ensure_model(chosen.model_dir)
     try:
         service = create(chosen)
-    except (registry.CorruptModel, registry.NoModel) as error:
+    except (registry.CorruptModel, registry.NoModel, NoDeviceError) as error:
         sys.exit(f"the model was refused: {error}")
     app.run(service, chosen)
 

@@ -18,6 +18,7 @@ from system.kit.problem import ProblemError
 from system.kit.settings import Settings as KitSettings
 from system.kit.store import Store
 from system.recommendation import states
+from system.recommendation.device import Choice
 from system.recommendation.features import Features
 from system.recommendation.recommender import SERVICE, Recommendations, Recommender
 from system.recommendation.serving import Serving
@@ -36,6 +37,7 @@ class Settings(KitSettings):
     grpc_port: int | None = None
     cache_url: str
     model_dir: Path = Path(__file__).parent / "model"
+    model_device: Choice = "cpu"
     model_watch_seconds: float = 1.0
     batch_max: int = 64
     batch_wait_seconds: float = 0.0
@@ -66,7 +68,7 @@ def create(settings: Settings) -> FastAPI:
     telemetry.setup(SERVICE, settings.log_level)
     store = Store("recommendation-svc->cache", settings.cache_url)
     features = Features(store)
-    serving = Serving(settings.model_dir)
+    serving = Serving(settings.model_dir, settings.model_device)
     recommender = Recommender(serving, features, max_batch=settings.batch_max, max_wait=settings.batch_wait_seconds)
 
     @asynccontextmanager

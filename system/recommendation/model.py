@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from system.recommendation.device import Choice, NoDeviceError, Runner
 from system.recommendation.registry import CorruptModel, Entry
 
 INPUTS = ("interactions", "mask")
@@ -32,20 +33,21 @@ class Query:
     limit: int
 
 
-def load(entry: Entry) -> Model:
-    """Raises CorruptModel where the files are not what was registered, or do not answer a first question."""
+def load(entry: Entry, device: Choice = "cpu") -> Model:
+    """Raises CorruptModel where the files are not what was registered, or do not answer a first question.
+
+    Raises NoDeviceError where the device that was asked for cannot run the graph.
+    """
     try:
-        return Model(entry)
-    except CorruptModel:
+        return Model(entry, device)
+    except (CorruptModel, NoDeviceError):
         raise
     except Exception as error:  # whatever a file makes its reader say
         raise CorruptModel(f"{entry.directory}: {type(error).__name__}: {error}") from error
 
 
 class Model:
-    """Scores by one ONNX session of one thread: a service of several requests at a time batches them."""
-
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, device: Choice) -> None:
         self.version = entry.version
         graph = entry.read("model.onnx")
         items = _items(entry)
@@ -55,8 +57,14 @@ class Model:
         self._by_popularity = tuple(int(index) for index in np.argsort(-self._popularity, kind="stable"))
         self._index = {id_: number for number, id_ in enumerate(self.item_ids)}
         self._histories = _histories(entry)
-        self._session = _session(graph, entry)
+        self._runner = Runner(graph, device)
+        if self._runner.inputs != set(INPUTS):
+            raise CorruptModel(f"{entry.directory}: the graph's inputs are not {', '.join(INPUTS)}")
         self._warm_up()
+
+    @property
+    def device(self) -> str:
+        return self._runner.device
 
     def history(self, user: str) -> tuple[int, ...] | None:
         """What the user had bought when the model was trained; None for a user whom it does not know."""
@@ -85,8 +93,7 @@ class Model:
 
     def _scores(self, interactions: NDArray[np.float32]) -> NDArray[np.float32]:
         feeds = {"interactions": interactions, "mask": 1 - interactions}
-        scores: NDArray[np.float32] = self._session.run([OUTPUT], feeds)[0]
-        return scores
+        return self._runner.run(feeds, OUTPUT)
 
     def _best(self, scores: NDArray[np.float32], limit: int) -> list[Scored]:
         ranked = np.argsort(-scores, kind="stable")[:limit]
@@ -112,17 +119,3 @@ def _histories(entry: Entry) -> dict[str, tuple[int, ...]]:
     items, starts = stored["items"].tolist(), stored["starts"].tolist()
     users = stored["user_ids"].tolist()
     return {user: tuple(items[starts[row] : starts[row + 1]]) for row, user in enumerate(users)}
-
-
-def _session(graph: bytes, entry: Entry) -> Any:
-    # Only here: who does not load a model does not pay for the runtime.
-    import onnxruntime  # type: ignore[import-untyped]
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    if {given.name for given in session.get_inputs()} != set(INPUTS):
-        raise CorruptModel(f"{entry.directory}: the graph's inputs are not {', '.join(INPUTS)}")
-    return session
