@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from gameday import __version__, experiment, load, loadrun, report, runs
+from gameday import __version__, contracts, experiment, load, loadrun, report, runs
 from gameday.bench import Bench
 from gameday.catalogue import Catalogue, compose
+from gameday.contracts import Pact
 from gameday.engine import Engine, uninterrupted
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.experiment import Experiment
@@ -37,6 +38,7 @@ class Site:
     bench: Bench
     out: Path
     progress: Progress
+    pacts: Sequence[Pact] = ()
     experiments: Sequence[Experiment] = ()
     loads: Sequence[Load] = ()
 
@@ -45,12 +47,8 @@ Suite = Callable[[Site], Iterator[Result]]
 
 
 def contracts_suite(site: Site) -> Iterator[Result]:
-    from gameday import contracts
-
     site.progress.step("contracts: verifying")
-    bench = site.bench
-    pacts = bench.catalogue.directory / "contracts" / "pacts"
-    yield from contracts.verify(bench.catalogue, contracts.endpoints(bench.endpoints), pacts)
+    yield from contracts.verify(site.bench.catalogue, contracts.endpoints(site.bench.endpoints), site.pacts)
 
 
 def experiments_suite(site: Site) -> Iterator[Result]:
@@ -110,6 +108,7 @@ def gate(
     """
     chosen = choose(suites)
     catalogue = compose.load(files, environment=os.environ, time_scale=time_scale)
+    pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
     experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
     profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
     loads = [each for each in profiles if each.profile.gate or everything]
@@ -120,7 +119,7 @@ def gate(
         directory = out or state.runs / runs.identity("gate")
         with system(catalogue, time_scale, progress), opened(state) as bench:
             bench.require_wired()
-            results = list(_results(chosen, Site(bench, directory, progress, experiments, loads)))
+            results = list(_results(chosen, Site(bench, directory, progress, pacts, experiments, loads)))
             scale = bench.scale.factor
         verdicts = conclude(results, began, started, scale, left_out)
         write(verdicts, directory)

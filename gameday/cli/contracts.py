@@ -16,8 +16,6 @@ from gameday.cli._judged import catalogue, files_option, interruptible, show
 
 app = typer.Typer(help="Verify what consumers wrote down in pacts.", no_args_is_help=True)
 
-_DEFAULT = Path("contracts") / "pacts"
-
 
 def register(parent: typer.Typer) -> None:
     parent.add_typer(app, name="contracts")
@@ -45,7 +43,7 @@ def list_(
             "file": str(pact.file),
             "sha256": pact.sha256,
         }
-        for pact in contracts.read_all(pacts or catalogue(file).directory / _DEFAULT)
+        for pact in contracts.read_all(pacts or contracts.directory(catalogue(file)))
     ]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -68,9 +66,10 @@ def verify(
     from gameday.state import State
 
     system = catalogue(file)
+    promised = contracts.read_all(pacts or contracts.directory(system))
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     with interruptible(), Control.connect(State.find(system.directory).directory) as control:
         running = contracts.endpoints(control.call("endpoints"))
         scale = float(control.call("status")["time_scale"])
-        results = contracts.verify(system, running, pacts or system.directory / _DEFAULT)
+        results = list(contracts.verify(system, running, promised))
     show(gate.conclude(results, began, started, scale), system.directory, as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,25 @@ from gameday.runtime import Endpoint
 from gameday.tools import pact as verifier
 from gameday.verdict import Finding, Result, Verdict
 
-__all__ = ["Endpoints", "Interaction", "Pact", "endpoints", "read_all", "verify"]
+__all__ = ["Endpoints", "Interaction", "Pact", "directory", "endpoints", "read_all", "verify"]
 
 CHECK = "contract"
 VERIFY_SECONDS = 30.0
 REQUEST_SECONDS = 5.0
 
 
-def verify(catalogue: Catalogue, running: Endpoints, pacts: Path) -> list[Result]:
-    """One result a pact file, one finding an interaction.
+def directory(catalogue: Catalogue) -> Path:
+    """Where a project keeps its pacts."""
+    return catalogue.directory / "contracts" / "pacts"
+
+
+def verify(catalogue: Catalogue, running: Endpoints, pacts: Iterable[Pact]) -> Iterator[Result]:
+    """One result a pact, one finding an interaction.
 
     `running` says where the services are that a provider needs. Whatever keeps
-    an interaction from being verified is inconclusive, never a pass. Raises
-    InputError where a pact file cannot be read, before anything is started.
+    an interaction from being verified is inconclusive, never a pass.
     """
-    return [_verified(catalogue, running, pact) for pact in read_all(pacts)]
+    return (_verified(catalogue, running, pact) for pact in pacts)
 
 
 def endpoints(told: Mapping[str, Mapping[str, str]]) -> Endpoints:
@@ -91,8 +95,8 @@ def _results(catalogue: Catalogue, running: Endpoints, pact: Pact) -> dict[tuple
     """The verifier's results by description and states. Raises GamedayError."""
     service = catalogue.services[pact.provider]
     with (
-        tempfile.TemporaryDirectory(prefix="gameday-provider-") as directory,
-        provider.instance(catalogue, service, running, log := Path(directory) / "log") as where,
+        tempfile.TemporaryDirectory(prefix="gameday-provider-") as scratch,
+        provider.instance(catalogue, service, running, log := Path(scratch) / "log") as where,
     ):
         states = f"http://{where}{service.provider_states.path}" if service.provider_states else None
         wanted = verifier.Verification(

@@ -100,19 +100,19 @@ def promise(directory: Path) -> Path:
 
 
 def verified(directory: Path, answer: str) -> Result:
-    [result] = contracts.verify(small(directory, answer), {}, promise(directory))
+    [result] = contracts.verify(small(directory, answer), {}, contracts.read_all(promise(directory)))
     return result
 
 
 def test_the_real_provider_keeps_every_committed_contract(system: Catalogue, cache: Endpoint) -> None:
-    results = contracts.verify(system, {"cache": {6379: cache}}, PACTS)
+    results = list(contracts.verify(system, {"cache": {6379: cache}}, contracts.read_all(PACTS)))
     for result in results:
         assert result.verdict is Verdict.CONFIRMED, result.model_dump_json(indent=1)
     assert sum(len(result.findings) for result in results) >= 3
 
 
 def test_without_its_store_nothing_is_said_of_the_provider(system: Catalogue) -> None:
-    [result] = contracts.verify(system, {"cache": {6379: Endpoint("127.0.0.1", 1)}}, PACTS)
+    [result] = contracts.verify(system, {"cache": {6379: Endpoint("127.0.0.1", 1)}}, contracts.read_all(PACTS))
     stateful = [finding.verdict for finding in result.findings if "given" in finding.subject]
     assert stateful == [Verdict.INCONCLUSIVE] * 2
     assert result.verdict is Verdict.INCONCLUSIVE

@@ -51,6 +51,10 @@ def catalogue(directory: Path, text: str = COMPOSE) -> Any:
     return compose.load([directory / "docker-compose.yml"], environment={})
 
 
+def verify(directory: Path, text: str = COMPOSE) -> list[Any]:
+    return list(contracts.verify(catalogue(directory, text), RUNNING, contracts.read_all(directory)))
+
+
 @pytest.fixture
 def verified(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stands in for the provider and the verifier: `results` is what the verifier says, `asked` what it was asked."""
@@ -60,12 +64,12 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def instance(*_: Any, **__: Any) -> Any:
         yield Endpoint("127.0.0.1", 40080)
 
-    def verify(wanted: verifier.Verification, *, timeout: float) -> dict[str, Any]:
+    def say(wanted: verifier.Verification, *, timeout: float) -> dict[str, Any]:
         said["asked"].append(wanted)
         return {"interactionResults": said["results"]}
 
     monkeypatch.setattr(provider, "instance", instance)
-    monkeypatch.setattr(verifier, "verify", verify)
+    monkeypatch.setattr(verifier, "verify", say)
     return said
 
 
@@ -115,7 +119,7 @@ def test_no_pact_at_all_is_wrong_input(tmp_path: Path) -> None:
 def test_each_interaction_has_a_finding(tmp_path: Path, verified: dict[str, Any]) -> None:
     write(tmp_path, interaction("one", "s"), interaction("two"))
     verified["results"] = [ok("one", "s"), ok("two")]
-    [result] = contracts.verify(catalogue(tmp_path), RUNNING, tmp_path)
+    [result] = verify(tmp_path)
     assert (result.suite, result.name, result.verdict) == ("contracts", "shop->stock", Verdict.CONFIRMED)
     assert [finding.subject for finding in result.findings] == ["one, given s", "two"]
     assert verified["asked"][0].states == "http://127.0.0.1:40080/states"
@@ -126,7 +130,7 @@ def test_a_difference_refutes_and_is_told_with_its_place(tmp_path: Path, verifie
     difference = {"path": "$.source", "mismatch": "Expected 'popular' to be equal to 'model'"}
     broken = {"description": "one", "result": "Error", "mismatch": {"mismatches": [difference]}}
     verified["results"] = [broken, ok("two")]
-    [result] = contracts.verify(catalogue(tmp_path), RUNNING, tmp_path)
+    [result] = verify(tmp_path)
     first, second = result.findings
     assert (first.verdict, second.verdict) == (Verdict.REFUTED, Verdict.CONFIRMED)
     assert first.observed == "$.source: Expected 'popular' to be equal to 'model'"
@@ -137,7 +141,7 @@ def test_an_error_without_a_difference_is_no_verdict_on_the_provider(tmp_path: P
     write(tmp_path, interaction("one"))
     mismatch = {"message": "One or more of the setup state change handlers has failed", "type": "error"}
     verified["results"] = [{"description": "one", "result": "Error", "mismatch": mismatch}]
-    [result] = contracts.verify(catalogue(tmp_path), RUNNING, tmp_path)
+    [result] = verify(tmp_path)
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "state change handlers" in result.findings[0].detail
 
@@ -145,16 +149,16 @@ def test_an_error_without_a_difference_is_no_verdict_on_the_provider(tmp_path: P
 def test_what_the_verifier_says_nothing_of_is_never_a_pass(tmp_path: Path, verified: dict[str, Any]) -> None:
     write(tmp_path, interaction("one"), interaction("two"))
     verified["results"] = [ok("one")]
-    [result] = contracts.verify(catalogue(tmp_path), RUNNING, tmp_path)
+    [result] = verify(tmp_path)
     assert [finding.verdict for finding in result.findings] == [Verdict.CONFIRMED, Verdict.INCONCLUSIVE]
     verified["results"] = []
-    [result] = contracts.verify(catalogue(tmp_path), RUNNING, tmp_path)
+    [result] = verify(tmp_path)
     assert result.verdict is Verdict.INCONCLUSIVE
 
 
 def test_an_unknown_provider_is_inconclusive(tmp_path: Path, verified: dict[str, Any]) -> None:
     write(tmp_path, interaction("one"), provider="cellar")
-    [result] = contracts.verify(catalogue(tmp_path), RUNNING, tmp_path)
+    [result] = verify(tmp_path)
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.findings[0].detail == "docker-compose.yml has no service 'cellar'"
     assert not verified["asked"]
@@ -163,7 +167,7 @@ def test_an_unknown_provider_is_inconclusive(tmp_path: Path, verified: dict[str,
 def test_states_that_nobody_enters_are_inconclusive(tmp_path: Path, verified: dict[str, Any]) -> None:
     """The verifier itself would skip them without a word, and might find the answer right by chance."""
     write(tmp_path, interaction("one", "a book is there"))
-    [result] = contracts.verify(catalogue(tmp_path, COMPOSE.replace(STATES, "")), RUNNING, tmp_path)
+    [result] = verify(tmp_path, COMPOSE.replace(STATES, ""))
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "x-gameday.provider-states of stock" in result.findings[0].detail
     assert not verified["asked"]
@@ -179,7 +183,7 @@ def test_a_provider_that_does_not_start_is_inconclusive(
 
     monkeypatch.setattr(provider, "instance", instance)
     write(tmp_path, interaction("one"), interaction("two"))
-    [result] = contracts.verify(catalogue(tmp_path), RUNNING, tmp_path)
+    [result] = verify(tmp_path)
     assert [finding.verdict for finding in result.findings] == [Verdict.INCONCLUSIVE] * 2
     assert "its last words" in result.findings[0].detail
 
