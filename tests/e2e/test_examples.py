@@ -16,8 +16,8 @@ from commands import EXAMPLES, typed
 # What takes long or ends the system is executed by a story of its own.
 TOLD_ELSEWHERE = {
     "script/test": "this very run",
-    "script/gate": "test_gate.py",
-    "gameday gate": "test_gate.py",
+    "script/gate": "test_whole_gate.py",
+    "gameday gate": "test_whole_gate.py",
     "gameday up --wire all --time-scale 30": "the fixture wired",
     "gameday down": "the end of every fixture",
     EXAMPLES["judge"]: "test_verdicts.py, on a run that there is",
