@@ -108,11 +108,15 @@ def gate(
     """
     chosen = choose(suites)
     catalogue = compose.load(files, environment=os.environ, time_scale=time_scale)
+    left_out: list[str] = []
+    if not suites and not contracts.directory(catalogue).is_dir():
+        chosen.remove("contracts")
+        left_out.append(f"contracts: there is no {contracts.directory(catalogue)}")
     pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
     experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
     profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
     loads = [each for each in profiles if each.profile.gate or everything]
-    left_out = tuple(f"load {each.name}" for each in profiles if each not in loads)
+    left_out += [f"load {each.name}" for each in profiles if each not in loads]
     state = State.find(catalogue.directory)
     with runs.exclusive(state):
         began, started = time.monotonic(), now()
@@ -121,7 +125,7 @@ def gate(
             bench.require_wired()
             results = list(_results(chosen, Site(bench, directory, progress, pacts, experiments, loads)))
             scale = bench.scale.factor
-        verdicts = conclude(results, began, started, scale, left_out)
+        verdicts = conclude(results, began, started, scale, tuple(left_out))
         write(verdicts, directory)
     return verdicts, directory
 

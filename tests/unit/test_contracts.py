@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from gameday import contracts
+from gameday import contracts, gate
 from gameday.catalogue import compose
 from gameday.contracts import pacts, provider
 from gameday.errors import GamedayError, InputError
+from gameday.progress import Progress
 from gameday.runtime import Endpoint
 from gameday.tools import pact as verifier
 from gameday.verdict import Verdict
@@ -190,3 +191,16 @@ def test_a_provider_that_does_not_start_is_inconclusive(
 
 def test_endpoints_are_taken_as_the_supervisor_tells_them() -> None:
     assert contracts.endpoints({"db": {"5432": "127.0.0.1:50432"}}) == RUNNING
+
+
+def test_a_gate_with_a_broken_pact_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was started")
+
+    monkeypatch.setattr(gate, "system", start)
+    catalogue(tmp_path)
+    (tmp_path / "contracts" / "pacts").mkdir(parents=True)
+    (tmp_path / "contracts" / "pacts" / "broken.json").write_text("{")
+    for suites in ([], ["contracts"]):
+        with pytest.raises(InputError, match="no JSON"):
+            gate.gate([tmp_path / "docker-compose.yml"], suites, 30.0, None, Progress())
