@@ -1,0 +1,121 @@
+"""What is recommended to whom, and the trace that tells how; no store, no server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from system.kit import deadline, telemetry
+from system.kit.client import UnavailableError
+from system.recommendation import train
+from system.recommendation.recommender import Recommender
+from system.recommendation.serving import Serving
+
+
+class Likes:
+    """Features without a store; `gone` makes it behave as if there were none any more."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, list[str]] = {}
+        self.gone = False
+
+    async def likes(self, user: str) -> list[str]:
+        if self.gone:
+            raise UnavailableError("recommendation-svc->cache", "connection")
+        return self.all.get(user, [])
+
+    async def like(self, user: str, items: Sequence[str]) -> None:
+        self.all[user] = [*items, *self.all.get(user, [])]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("models")
+    train.train(directory)
+    return directory
+
+
+@pytest.fixture
+def likes() -> Likes:
+    return Likes()
+
+
+@pytest.fixture
+def recommender(models: Path, likes: Likes) -> Iterator[Recommender]:
+    deadline.clear()
+    recommender = Recommender(Serving(models), likes, max_batch=64, max_wait=0)  # type: ignore[arg-type]
+    yield recommender
+    recommender.close()
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(telemetry, "TRACER", provider.get_tracer("test"))
+    return exporter
+
+
+async def test_a_trace_tells_features_and_prediction(recommender: Recommender, spans: InMemorySpanExporter) -> None:
+    answer = await recommender.recommend("user-0001", 3)
+    told: dict[str, ReadableSpan] = {span.name: span for span in spans.get_finished_spans()}
+    top = told["get-recommendations"]
+    assert top.attributes == {"user.id": "user-0001", "model.version": answer.model_version}
+    for name in ("fetch-features", "model-predict"):
+        assert told[name].parent == top.get_span_context()
+    assert told["model-predict"].attributes == {"model.version": answer.model_version}
+    assert told["fetch-features"].end_time <= told["model-predict"].start_time
+
+
+async def test_a_user_of_whom_nothing_is_known_gets_what_is_popular(recommender: Recommender) -> None:
+    answer = await recommender.recommend("nobody", 3)
+    assert (answer.source, answer.items) == ("popular", recommender.popular(3).items)
+
+
+async def test_what_a_user_likes_counts_at_once(recommender: Recommender) -> None:
+    assert await recommender.like("new", ["item-001"]) == []
+    answer = await recommender.recommend("new", 3)
+    assert answer.source == "model"
+    assert "item-001" not in {item.id for item in answer.items}
+
+
+async def test_likes_add_to_what_the_model_knows(recommender: Recommender, likes: Likes) -> None:
+    before = [item.id for item in (await recommender.recommend("user-0001", 10)).items]
+    likes.all["user-0001"] = before[:1]
+    after = [item.id for item in (await recommender.recommend("user-0001", 10)).items]
+    assert before[0] not in after
+    assert set(after) & set(before), "the histories that came with the model are forgotten"
+
+
+async def test_an_item_that_there_is_not_is_not_remembered(recommender: Recommender, likes: Likes) -> None:
+    assert await recommender.like("new", ["item-001", "item-999"]) == ["item-999"]
+    assert likes.all == {}
+
+
+async def test_likes_of_items_that_a_newer_model_does_not_know_are_left_out(
+    recommender: Recommender, likes: Likes
+) -> None:
+    likes.all["new"] = ["item-gone"]
+    assert (await recommender.recommend("new", 3)).source == "popular"
+
+
+async def test_without_features_the_model_answers_from_what_it_knows(recommender: Recommender, likes: Likes) -> None:
+    likes.gone = True
+    assert (await recommender.recommend("user-0001", 3)).source == "model"
+    assert (await recommender.recommend("nobody", 3)).source == "popular"
+
+
+async def test_it_does_not_work_beyond_the_callers_deadline(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = recommender._serving.model
+    monkeypatch.setattr(model, "predict", lambda queries: time.sleep(0.2) or [[] for _ in queries])
+    deadline.within(0.02)
+    with pytest.raises(TimeoutError):
+        await recommender.recommend("user-0001", 3)
