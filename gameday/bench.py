@@ -98,6 +98,12 @@ class Bench:
                 raise GamedayError(f"an alert is active before the fault: {', '.join(loud)}")
             time.sleep(_POLL)
 
+    def require_watched(self, limit: float) -> None:
+        """Waits at most `limit` seconds until Prometheus knows its targets: a fresh one takes seconds to find them."""
+        prometheus = self.prometheus
+        if prometheus is not None and not wait(lambda: bool(prometheus.targets()), limit):
+            raise GamedayError("Prometheus scrapes nothing; mend: gameday logs prometheus")
+
     def slack(self, alerts: Collection[str]) -> dict[str, float]:
         """Seconds by which the limit of each kind of expectation is extended, whatever the time scale.
 

@@ -34,6 +34,7 @@ from gameday.tools.locust import Crowd, LoadChild, Plan
 from gameday.verdict import Result
 
 # Real seconds.
+WATCH_LIMIT = 30.0
 QUIET_LIMIT = 60.0
 INJECT_LIMIT = 30.0
 UNDO_LIMIT = 120.0
@@ -60,6 +61,7 @@ class Engine:
         runs.prepare(directory)
         load = self._loaded(experiment, directory)  # gets ready meanwhile
         self._progress.step(f"{experiment.name}: waiting for alerts to be silent")
+        bench.require_watched(WATCH_LIMIT)
         bench.require_quiet(alerts, QUIET_LIMIT)
         shutil.copy(experiment.source.path, directory / "experiment.yaml")
         (directory / "catalogue.json").write_text(_resolved(bench.catalogue))

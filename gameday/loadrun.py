@@ -9,7 +9,7 @@ from pathlib import Path
 from gameday import __version__, runs
 from gameday.bench import Bench, wait
 from gameday.collector import Collector
-from gameday.engine import plan, recorded
+from gameday.engine import WATCH_LIMIT, plan, recorded
 from gameday.journal import Journal
 from gameday.judge import JOURNAL, judge, read
 from gameday.load import Load
@@ -24,6 +24,7 @@ STARTING = 30.0
 def run(load: Load, bench: Bench, directory: Path, progress: Progress, duration: float | None = None) -> Result:
     """The judged run of `duration` seconds (the profile's own). Raises GamedayError where it could not begin."""
     bench.require_whole()
+    bench.require_watched(WATCH_LIMIT)
     runs.prepare(directory)
     journal = Journal(directory / JOURNAL)
     child = LoadChild(plan(load, bench, ()), directory / "load.log")

@@ -50,10 +50,15 @@ class Prometheus:
 
     def scrape_interval(self) -> float:
         """Seconds: the longest interval of all active targets."""
-        targets = self._get("/api/v1/targets", state="active")["activeTargets"]
+        targets = self.targets()
         if not targets:
             raise GamedayError("Prometheus scrapes nothing")
         return max(seconds(target["scrapeInterval"]) for target in targets)
+
+    def targets(self) -> Sequence[Mapping[str, Any]]:
+        """What is scraped at present."""
+        active: Sequence[Mapping[str, Any]] = self._get("/api/v1/targets", state="active")["activeTargets"]
+        return active
 
     def rules(self) -> Sequence[Mapping[str, Any]]:
         """Every alerting rule, with `interval` of its group (seconds) added."""
