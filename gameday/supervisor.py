@@ -201,12 +201,16 @@ class Supervisor:
             await self._runtime.start(self.plan.services)
             await self._runtime.wait_ready(_START_SECONDS)
         except Exception as error:  # noqa: BLE001 - becomes the answer to whoever waits
-            if not isinstance(error, InputError | GamedayError):
-                traceback.print_exc()
-            self._failure = error
-            self._describe()
-            print(f"starting failed: {error}", file=sys.stderr, flush=True)
-            self.over.set()
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """The system is of no use any more: it is ended, and commands are told why."""
+        if not isinstance(error, InputError | GamedayError):
+            traceback.print_exception(error)
+        print(f"failed: {error}", file=sys.stderr, flush=True)
+        self._failure = error
+        self._describe()
+        self.over.set()
 
     async def _end(self) -> None:
         """Idempotent: the second caller waits for the first."""
@@ -229,6 +233,10 @@ class Supervisor:
     async def _observe(self) -> None:
         while True:
             await asyncio.sleep(_OBSERVE_SECONDS)
+            proxy = self._proxy.pid if self._proxy is not None else None
+            if proxy is not None and procfs.identify(proxy) is None:
+                self._fail(GamedayError(f"the edge proxy (process {proxy}) ended: every wired edge is cut"))
+                return
             try:
                 await self._look()
             except Exception:  # noqa: BLE001 - an observation missed is not a system lost

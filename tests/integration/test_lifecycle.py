@@ -201,6 +201,17 @@ def test_a_supervisor_that_is_stopped_cannot_keep_a_system_alive(project: Projec
     assert not project.processes()
 
 
+def test_a_system_whose_proxy_died_is_ended_and_says_why(project: Project) -> None:
+    project.run("up", "--trust", "--wire", "all")
+    (proxy,) = [pid for pid, command in project.processes().items() if "gameday.proxy" in command]
+    os.kill(proxy, signal.SIGKILL)
+    until(lambda: not project.processes(), 10)
+    told = project.state.describe()
+    assert told
+    assert "every wired edge is cut" in told["failure"]["error"]
+    project.run("up", "--wire", "all")
+
+
 def test_ctrl_c_while_starting_ends_everything(project: Project) -> None:
     project.write(SYSTEM.replace("exec python -m http.server 8000", "exec sleep 60"))
     process = subprocess.Popen(
