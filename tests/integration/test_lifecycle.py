@@ -189,7 +189,7 @@ def test_the_next_command_cleans_up_when_both_were_killed(project: Project, comm
         os.kill(pid, signal.SIGKILL)
     until(lambda: not {guardian, supervisor} & set(project.processes()), 2)
     # The fork server ends with its supervisor; the services do not.
-    assert len(project.processes()) == 4
+    until(lambda: len(project.processes()) == 4, 5)
     project.run(command)
     assert before.isdisjoint(project.processes())
 
