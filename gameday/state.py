@@ -77,8 +77,8 @@ class State:
         return self.directory / f"alerts-x{factor:g}"
 
     def create(self) -> None:
-        """Makes the directory, kept out of version control, closed to writers but the owner."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        """Makes the directory, kept out of version control, for its owner alone: logs and tokens lie in it."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         ignore = self.directory / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n")

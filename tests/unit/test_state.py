@@ -26,8 +26,9 @@ def test_it_lies_in_the_project_or_above_where_somebody_stands(tmp_path: Path, m
     assert State.find().directory == tmp_path / ".gameday"
 
 
-def test_it_is_not_put_under_version_control(tmp_path: Path) -> None:
+def test_it_is_not_put_under_version_control_and_closed_to_others(tmp_path: Path) -> None:
     State(tmp_path / "state").create()
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "state" / ".gitignore").read_text() == "*\n"
 
 
