@@ -67,6 +67,7 @@ def plan(options: Options, state: State) -> Plan:
     if scale != 1 and rules and slos and rules not in os.environ:
         from gameday import alerts
 
+        state.create()
         directory = state.scaled_alerts(scale)
         alerts.build(slos, catalogue, scale, directory)
         catalogue = _load(options, scale, {rules: str(directory)})
