@@ -1,0 +1,239 @@
+"""The windows of a run, on a system made of stubs: what begins, what ends them, and that the undo always comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import histories as h
+import pytest
+
+from gameday import engine
+from gameday.collector import Collector
+from gameday.durations import TimeScale
+from gameday.errors import GamedayError
+from gameday.expectations import Expect
+from gameday.journal import Journal, read
+from gameday.progress import Progress
+from gameday.state import State
+from gameday.tools.prometheus import Sample
+
+RATE = 400.0
+
+
+class World:
+    """A system with one service, a breaker and users; the stubs all look at it."""
+
+    def __init__(self) -> None:
+        self.began = time.time()
+        self.told = self.began
+        self.broken = False
+        self.lease: dict[str, Any] | None = None
+        self.undone: list[str] = []
+        self.odd_until = 0.0
+        self.fails: Exception | None = None
+        self.blind = False
+
+    @property
+    def fallback(self) -> bool:
+        return self.broken or time.time() < self.odd_until
+
+    # The load child.
+    alive = True
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        if self.fails and self.broken:
+            raise self.fails
+        while self.told < time.time():
+            self.told += 1 / RATE
+            source = "fallback" if self.fallback else "model"
+            content = {"recommendations.source": source, "recommendations.items": [1]}
+            yield {"kind": "request", **h.request(self.told, json=content)[1], "oldest_wall": None}
+
+    def kill(self) -> None: ...
+
+    # Prometheus.
+    def raw(self, _selector: str, seconds: float) -> list[Sample]:
+        if self.blind:
+            raise GamedayError("Prometheus does not answer")
+        now = time.time()
+        labels = {"edge": h.EDGE, "job": "api-gateway"}
+        return [
+            Sample("circuit_breaker_state", labels, now, 2.0 if self.fallback else 0.0),
+            Sample("up", {"job": "api-gateway"}, now, 1.0),
+        ]
+
+    # The supervisor.
+    def call(self, op: str, **_: Any) -> Any:
+        assert op == "leases"
+        return [self.lease] if self.lease else []
+
+    def inject(self) -> None:
+        self.broken = True
+        self.lease = h.lease(
+            state="in-force", in_force_wall=time.time(), undone_wall=None, undone={"holds": False, "facts": {}}
+        )
+
+    def undo(self, run: str = "") -> list[Any]:
+        self.undone.append(run)
+        if self.lease and self.broken:
+            self.broken = False
+            self.lease = {**self.lease, "state": "undone", "undone_wall": time.time(), "undone": {"holds": True}}
+        return []
+
+
+class Toolkit:
+    """The chaos child: injects when told, undoes once `release` is there."""
+
+    def __init__(self, world: World, directory: Path) -> None:
+        self.world, self.directory, self.gone, self.killed = world, directory, False, False
+
+    def go(self) -> None:
+        self.gone = True
+        self.world.inject()
+
+    @property
+    def alive(self) -> bool:
+        if self.gone and (self.directory / "release").exists():
+            self.world.undo("toolkit")
+            return False
+        return True
+
+    def record(self) -> dict[str, Any]:
+        return h.toolkit()[1]
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def windows(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    expect = {
+        "users": [{**h.EXPECT["users"][0], "bad": "<= 1 of 40"}],
+        "breaker": h.EXPECT["breaker"],
+    }
+    bench = SimpleNamespace(
+        control=world, prometheus=world, state=State(tmp_path / "state"), undo=world.undo, scale=TimeScale(30)
+    )
+    experiment = SimpleNamespace(
+        name="x",
+        extension=SimpleNamespace(expect=Expect.model_validate(expect)),
+        load=SimpleNamespace(profile=SimpleNamespace(users=[SimpleNamespace(rate=RATE)], timeout=0.2)),
+    )
+    journal = Journal(tmp_path / "journal.jsonl")
+    collector = Collector(journal, bench, "r", world)  # type: ignore[arg-type]
+    collector.write("run", **{**h.good()[0][1], "expect": expect, "scrape_interval": 0.3, "slack": {}})
+    made = engine._Windows(bench, experiment, tmp_path, collector, Progress())  # type: ignore[arg-type]
+    toolkit = Toolkit(world, tmp_path)
+    monkeypatch.setattr(made, "_toolkit", lambda: toolkit)
+    monkeypatch.setattr("gameday.collector._QUERY_EVERY", 0.1)
+    monkeypatch.setattr(engine, "READING", 0.3)
+    yield SimpleNamespace(run=made.run, collector=collector, toolkit=toolkit, directory=tmp_path, made=made)
+    journal.close()
+
+
+def edges(directory: Path) -> list[tuple[str, str]]:
+    history = read(directory / "journal.jsonl")
+    return [(record.data["window"], record.data["edge"]) for record in history.of("window")]
+
+
+WHOLE = [(name, edge) for name in ("control", "fault", "recovery") for edge in ("start", "end")]
+
+
+def test_three_windows_each_ended_as_soon_as_everybody_spoke(windows: Any, world: World) -> None:
+    windows.run()
+    assert edges(windows.directory) == WHOLE
+    view = windows.collector.view
+    control, fault, recovery = (view.window(name) for name in ("control", "fault", "recovery"))
+    assert control.end - control.start >= 0.9, "a control window of fewer than three scrapes proves nothing"
+    assert fault.end - fault.start < 2
+    assert recovery.end - recovery.start < 2
+    assert len(view.requests(h.ROUTE, view.fault)) >= 40
+    assert view.leases[0]["state"] == "undone"
+    assert windows.toolkit.killed
+
+
+def test_the_control_window_begins_anew_where_something_is_not_at_rest(windows: Any, world: World) -> None:
+    def odd_once(*_: Any, original: Any = windows.made._window) -> None:
+        original(*_)
+        if _ == ("control", "start") and not world.odd_until:
+            world.odd_until = time.time() + 0.3
+
+    windows.made._window = odd_once
+    windows.run()
+    assert edges(windows.directory) == [("control", "start"), ("control", "end"), *WHOLE]
+    control = windows.collector.view.window("control")
+    assert control.start > world.odd_until
+
+
+def test_a_system_that_is_never_at_rest_is_given_up_without_a_fault(
+    windows: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.odd_until = time.time() + 60
+    monkeypatch.setattr(windows.made, "_enough", lambda: 0.5)
+    with pytest.raises(GamedayError, match="not at rest"):
+        windows.run()
+    assert not windows.toolkit.gone
+    assert not world.broken
+
+
+@pytest.mark.parametrize("error", [GamedayError("the load generator ended"), KeyboardInterrupt(), MemoryError()])
+def test_whatever_happens_in_the_fault_window_is_undone_and_the_history_ends(
+    windows: Any, world: World, error: BaseException
+) -> None:
+    world.fails = error  # type: ignore[assignment]
+    expected: tuple[type[BaseException], ...] = () if isinstance(error, GamedayError) else (type(error),)
+
+    def recorded() -> None:
+        with engine.recorded(windows.collector):
+            windows.run()
+
+    if expected:
+        with pytest.raises(expected):
+            recorded()
+    else:
+        recorded()
+    assert not world.broken
+    assert world.undone == ["r"]
+    assert windows.toolkit.killed
+    history = read(windows.directory / "journal.jsonl")
+    assert history.records[-1].kind == "end"
+    assert [record.data["where"] for record in history.of("error")] == ["engine"]
+
+
+def test_a_prometheus_that_is_gone_is_one_error_and_no_endless_wait(
+    windows: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows.toolkit, "go", lambda: (setattr(world, "blind", True), Toolkit.go(windows.toolkit)))
+    windows.run()
+    assert edges(windows.directory) == WHOLE
+    errors = list(read(windows.directory / "journal.jsonl").of("error"))
+    assert [record.data["where"] for record in errors] == ["prometheus"]
+
+
+def test_a_toolkit_that_ends_early_ends_the_fault_window(
+    windows: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stillborn() -> None:
+        windows.toolkit.gone = True
+        (windows.directory / "release").touch()
+
+    monkeypatch.setattr(windows.toolkit, "go", stillborn)
+    began = time.monotonic()
+    windows.run()
+    assert time.monotonic() - began < 10
+    assert edges(windows.directory) == WHOLE[:4]
+    assert windows.collector.view.leases == ()
+
+
+def test_secrets_do_not_get_into_the_files_of_a_run() -> None:
+    hidden = engine._redacted({"POSTGRES_PASSWORD": "x", "list": [{"api_key": "y"}], "PORT": "1"})
+    assert hidden == {"POSTGRES_PASSWORD": "***", "list": [{"api_key": "***"}], "PORT": "1"}
