@@ -66,6 +66,10 @@ TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted
 SPAN_GET_RECOMMENDATIONS = "get-recommendations"
 SPAN_FETCH_FEATURES = "fetch-features"
 SPAN_MODEL_PREDICT = "model-predict"
+SPAN_SEARCH_ITEMS = "search-items"
+SPAN_EMBED_TEXT = "embed-text"
+SPAN_FIND_NEAREST = "find-nearest"
+SPAN_MATCH_WORDS = "match-words"
 
 LOG_REQUEST = "request"
 LOG_UNHANDLED = "unhandled_error"
@@ -76,6 +80,7 @@ LOG_BREAKER = "breaker_transition"
 LOG_EDGE_FAILURE = "edge_failure"
 LOG_CACHE_DOWN = "cache_unavailable"
 LOG_MODEL = "model"
+LOG_INDEX_BEHIND = "index_behind"
 
 BREAKER_CHANGES = (("closed", "open"), ("open", "half-open"), ("half-open", "closed"), ("half-open", "open"))
 
