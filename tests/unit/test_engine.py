@@ -234,6 +234,25 @@ def test_a_toolkit_that_ends_early_ends_the_fault_window(
     assert windows.collector.view.leases == ()
 
 
+def test_a_toolkit_whose_hold_is_over_ends_the_fault_window_too(
+    windows: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoke = windows.made._all_spoke
+    monkeypatch.setattr(windows.made, "_all_spoke", lambda window: window != "fault" and spoke(window))
+    monkeypatch.setattr(windows.made, "_enough", lambda: 60.0)
+    in_force = windows.toolkit.go
+
+    def go() -> None:
+        in_force()
+        (windows.directory / "release").touch()
+
+    monkeypatch.setattr(windows.toolkit, "go", go)
+    windows.run()
+    assert edges(windows.directory) == WHOLE
+    fault = windows.collector.view.window("fault")
+    assert fault.end - fault.start < 10
+
+
 def test_secrets_do_not_get_into_the_files_of_a_run() -> None:
     hidden = engine._redacted({"POSTGRES_PASSWORD": "x", "list": [{"api_key": "y"}], "PORT": "1"})
     assert hidden == {"POSTGRES_PASSWORD": "***", "list": [{"api_key": "***"}], "PORT": "1"}
