@@ -48,7 +48,7 @@ def list_(file: list[Path] = files_option(), as_json: bool = typer.Option(False,
     Console().print(table)
 
 
-@app.command("run", epilog="Example: $ gameday load run browse --duration 20s")
+@app.command("run", epilog="Example: $ gameday load run steady-homepage --duration 10s")
 def run(
     profile: str = typer.Argument(..., help="A profile of loadtests/profiles."),
     file: list[Path] = files_option(),

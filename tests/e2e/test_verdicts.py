@@ -49,16 +49,6 @@ def system(*files: str) -> Iterator[Gameday]:
         yield new
 
 
-def test_confirmed_and_confirmed_again_from_the_stored_history(wired: Gameday, tmp_path: Path) -> None:
-    wired.run("experiment", "run", DOWN, "--out", tmp_path)
-    judged = wired.run("judge", tmp_path)
-    assert "confirmed" in judged.out
-    assert {found["verdict"] for kind in ("users", "breaker", "alerts") for found in findings(tmp_path, kind)} == {
-        "confirmed"
-    }
-    all_well(wired)
-
-
 @pytest.fixture(scope="module")
 def weak() -> Iterator[Gameday]:
     """No breaker, and a timeout of half a minute."""
@@ -132,17 +122,6 @@ def test_ctrl_c_in_the_fault_window_undoes_the_fault(wired: Gameday) -> None:
         assert process.wait(60) == 130, wired.output()
     assert wired.in_force() == []
     all_well(wired)
-
-
-def test_kill_9_of_the_gate_in_the_fault_window_ends_the_lease(wired: Gameday) -> None:
-    with wired.running("gate", "experiments") as process:
-        fault_in_force(wired)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        until(lambda: not wired.in_force(), 15, "the lease ends with its owner")
-    all_well(wired)
-    strays = [line for line in wired.processes() if "locust" in line or "chaos" in line]
-    assert strays == []
 
 
 def test_a_second_gate_is_refused_while_one_runs(wired: Gameday) -> None:

@@ -35,6 +35,9 @@ def test_after_a_gate_was_killed_in_the_fault_window_the_next_one_is_green(gamed
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     report(tmp_path / "out")
+    for history in (tmp_path / "out").rglob("journal.jsonl"):
+        judged = gameday.run("judge", history.parent)
+        assert "confirmed" in judged.out.lower()
 
 
 def report(out: Path) -> None:
