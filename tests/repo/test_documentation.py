@@ -59,3 +59,10 @@ def test_experiments_on_pages_are_right(page: Path, tmp_path: Path) -> None:
         file = tmp_path / f"{number}.yaml"
         file.write_text(block)
         experiment.read(file, catalogue)
+
+
+def test_the_guide_leads_to_every_page() -> None:
+    guide = (ROOT / "docs/index.md").read_text()
+    for path in (ROOT / "docs").iterdir():
+        if path.suffix == ".md" or (path.is_dir() and any(path.glob("*.md"))):
+            assert path.name == "index.md" or f"]({path.name})" in guide, path.name
