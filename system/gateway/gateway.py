@@ -36,7 +36,12 @@ def gateway_of(connection: HTTPConnection) -> Gateway:
     return gateway
 
 
-Here = Annotated[Gateway, Depends(gateway_of)]
+async def _here(request: Request) -> Gateway:
+    """Asynchronous, since FastAPI runs what is not in a thread."""
+    return gateway_of(request)
+
+
+Here = Annotated[Gateway, Depends(_here)]
 
 
 async def admit(gateway: Gateway, request: Request, policy: Policy) -> Claims | None:

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -53,7 +54,9 @@ def create(
             yield
             telemetry.logger().info(signals.LOG_STOPPING)
 
-    app = FastAPI(title=name, lifespan=life, docs_url=None, redoc_url=None)
+    # FastAPI's own telemetry would make a second server span for each request, and one for each dependency.
+    off = TelemetryConfig(tracing=False, metrics=False, logs=False)
+    app = FastAPI(title=name, lifespan=life, docs_url=None, redoc_url=None, telemetry=off)
     problem.install(app)
     app.include_router(_operations(app, ready or {}))
     for router in routers:

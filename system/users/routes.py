@@ -28,7 +28,8 @@ class Context:
         self.keys = KeyRing(pool, settings.jwt_key, keep_seconds=settings.access_token_seconds)
 
 
-def context(request: Request) -> Context:
+async def context(request: Request) -> Context:
+    """Asynchronous, since FastAPI runs what is not in a thread."""
     found: Context = request.app.state.context
     return found
 

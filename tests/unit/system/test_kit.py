@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Request
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from system.kit import app, deadline, problem, settings, telemetry
 
@@ -82,6 +83,27 @@ async def test_one_request_leaves_nothing_to_the_next(http: httpx.AsyncClient) -
     body = (await http.get("/items/3")).json()
     assert body["left"] == 60
     assert body["id"] not in {"", "c-1"}
+
+
+async def test_one_server_span_for_a_request(http: httpx.AsyncClient) -> None:
+    class Spans(SpanProcessor):
+        def __init__(self) -> None:
+            self.ended: list[ReadableSpan] = []
+
+        def on_end(self, span: ReadableSpan) -> None:
+            self.ended.append(span)
+
+    spans = Spans()
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    provider.add_span_processor(spans)
+    await http.get("/items/3")
+    await http.get("/boom")
+    assert [(span.name, span.kind) for span in spans.ended] == [
+        ("GET /items/{item}", trace.SpanKind.SERVER),
+        ("GET /boom", trace.SpanKind.SERVER),
+    ]
+    assert [span.status.is_ok for span in spans.ended] == [True, False]
 
 
 @pytest.mark.parametrize("nonsense", ["", "soon", "-5", "1e3", "٣"])
