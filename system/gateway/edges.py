@@ -13,6 +13,7 @@ from system.kit.client import Edge
 USERS = "api-gateway->user-svc"
 RECOMMENDATION = "api-gateway->recommendation-svc"
 CHAT = "api-gateway->chat-svc"
+SEARCH = "api-gateway->search-svc"
 CACHE = "api-gateway->cache"
 STORE = "api-gateway->store"
 
@@ -22,6 +23,7 @@ class Edges:
     users: Edge
     recommendation: Edge
     chat: Edge
+    search: Edge
 
 
 @asynccontextmanager
@@ -37,6 +39,7 @@ async def connect(settings: GatewaySettings) -> AsyncIterator[Edges]:
             users=await edge(USERS, settings.user_url, ai=False),
             recommendation=await edge(RECOMMENDATION, settings.recommendation_url, ai=True),
             chat=await edge(CHAT, settings.chat_url, ai=True),
+            search=await edge(SEARCH, settings.search_url, ai=True),
         )
 
 

@@ -14,6 +14,7 @@ from system.gateway.edges import Edges
 from system.gateway.limits import Limiter
 from system.gateway.policies import Policy
 from system.gateway.recommendations import Recommendations, Recommender
+from system.gateway.searching import Found
 from system.gateway.settings import GatewaySettings
 from system.kit import deadline
 from system.kit.store import Store
@@ -29,6 +30,7 @@ class Gateway:
     limiter: Limiter
     recommender: Recommender
     cache: Cache[Recommendations]
+    searches: Cache[Found]
 
 
 def gateway_of(connection: HTTPConnection) -> Gateway:

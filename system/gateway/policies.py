@@ -31,6 +31,7 @@ class Policy:
 HOMEPAGE   = Policy("/api/homepage",  2,  "optional", NO_LIMIT)
 CHAT       = Policy("/api/chat",      60, "required", {"free": 20,  "pro": 200}, "refuse")
 RECOMMEND  = Policy("/api/recommend", 5,  "required", {"free": 100, "pro": 1000})
+SEARCH     = Policy("/api/search",    3,  "required", {"free": 50,  "pro": 500})
 USERS      = Policy("/api/users",     2,  "required", {"free": 200, "pro": 2000})
 USERS_OPEN = Policy("/api/users",     2,  "none",     {"free": 200, "pro": 2000})
 # fmt: on

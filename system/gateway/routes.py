@@ -63,12 +63,12 @@ async def recommend(gateway: Here, request: Request, wanted: RecommendWanted) ->
     claims = await admit_known(gateway, request, policies.RECOMMEND)
     kept = await gateway.cache.get(claims.user, wanted)
     if kept and kept.fresh:
-        return _with_etag(request, kept.answer, "hit")
+        return with_etag(request, kept.answer, "hit")
     answer, share = await gateway.recommender.ask(claims.user, wanted.limit, policies.RECOMMEND.timeout)
     if kept and answer.source == "fallback":
-        return _with_etag(request, kept.answer, "stale")
+        return with_etag(request, kept.answer, "stale")
     await gateway.cache.put(claims.user, wanted, answer, share)
-    return _with_etag(request, answer, "miss")
+    return with_etag(request, answer, "miss")
 
 
 @router.post(policies.CHAT.name)
@@ -112,7 +112,7 @@ def unavailable(error: UnavailableError, what: str) -> ProblemError:
     return ProblemError(UNAVAILABLE, f"{what} are not available now", headers=retry)
 
 
-def _with_etag(request: Request, answer: BaseModel, cached: str) -> Response:
+def with_etag(request: Request, answer: BaseModel, cached: str) -> Response:
     """304 where the client has this answer already."""
     body = answer.model_dump_json().encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'

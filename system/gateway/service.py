@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from system.gateway import edges, policies, routes, websocket
+from system.gateway import edges, policies, routes, search_routes, websocket
 from system.gateway.auth import Verifier
 from system.gateway.cache import Cache
 from system.gateway.gateway import Gateway
 from system.gateway.limits import Limiter
 from system.gateway.recommendations import Popular, Recommendations, Recommender
+from system.gateway.searching import Found
 from system.gateway.settings import GatewaySettings
 from system.kit import app as kit
 from system.kit.store import Store
@@ -28,16 +29,21 @@ def make(settings: GatewaySettings) -> FastAPI:
             verifier = Verifier(ways.users)
             popular = Popular(ways.recommendation, settings)
             cache = Cache(redis, policies.RECOMMEND.name, settings.recommend_cache_seconds, Recommendations)
+            searches = Cache(redis, policies.SEARCH.name, settings.search_cache_seconds, Found)
             recommender = Recommender(ways.recommendation, popular)
             limiter = Limiter(store, settings.rate_limit_factor)
-            app.state.gateway = Gateway(settings, ways, redis, verifier, limiter, recommender, cache)
+            app.state.gateway = Gateway(settings, ways, redis, verifier, limiter, recommender, cache, searches)
             async with _background(verifier.keep_fresh(), popular.keep_fresh()):
                 yield
         await redis.close()
         await store.close()
 
     app = kit.create(
-        "api-gateway", settings, routers=[routes.router, websocket.router], lifespan=lifespan, outermost=True
+        "api-gateway",
+        settings,
+        routers=[routes.router, search_routes.router, websocket.router],
+        lifespan=lifespan,
+        outermost=True,
     )
     if settings.cors_origins:
         origins = settings.cors_origins.split(",")

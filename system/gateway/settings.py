@@ -15,6 +15,7 @@ class GatewaySettings(Settings):
     user_url: str
     recommendation_url: str
     chat_url: str
+    search_url: str = ""
     cache_url: str
     store_url: str
     rate_limit_factor: float = 1.0
@@ -23,6 +24,7 @@ class GatewaySettings(Settings):
     breaker_ai_failures: int = 3
     breaker_reset_seconds: float = 30.0
     recommend_cache_seconds: float = 1800.0
+    search_cache_seconds: float = 300.0
     homepage_part_timeout_seconds: float = 0.4
     popular_limit: int = 10
     popular_refresh_seconds: float = 300.0
