@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,13 +241,9 @@ def test_a_toolkit_whose_hold_is_over_ends_the_fault_window_too(
     spoke = windows.made._all_spoke
     monkeypatch.setattr(windows.made, "_all_spoke", lambda window: window != "fault" and spoke(window))
     monkeypatch.setattr(windows.made, "_enough", lambda: 60.0)
-    in_force = windows.toolkit.go
-
-    def go() -> None:
-        in_force()
-        (windows.directory / "release").touch()
-
-    monkeypatch.setattr(windows.toolkit, "go", go)
+    go = windows.toolkit.go
+    over = threading.Timer(1.0, (windows.directory / "release").touch)
+    monkeypatch.setattr(windows.toolkit, "go", lambda: (go(), over.start()))
     windows.run()
     assert edges(windows.directory) == WHOLE
     fault = windows.collector.view.window("fault")
