@@ -67,7 +67,7 @@ class Bench:
     def environment(self) -> dict[str, str]:
         """What `gameday env` exports: `GAMEDAY_API_GATEWAY=http://127.0.0.1:3000`."""
         services = (name for name, ports in self.endpoints.items() if ports)
-        return {f"GAMEDAY_{name.upper().replace('-', '_')}": self.url(name) for name in services}
+        return {_variable(name): self.url(name) for name in services}
 
     def require_wired(self) -> None:
         if not self.status["wired"]:
@@ -159,6 +159,11 @@ def wait(condition: Callable[[], bool], limit: float, poll: float = _POLL) -> bo
             return False
         time.sleep(poll)
     return True
+
+
+def _variable(service: str) -> str:
+    """`api-gateway` -> `GAMEDAY_API_GATEWAY`."""
+    return "GAMEDAY_" + "".join(letter if letter.isalnum() else "_" for letter in service).upper()
 
 
 def _first(endpoints: Mapping[str, Mapping[str, str]], service: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,14 +12,18 @@ from types import FrameType
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gameday.catalogue import Catalogue, compose
+from gameday.report import words
 from gameday.state import State
-from gameday.verdict import Verdict, Verdicts
+from gameday.verdict import Result, Verdict, Verdicts
 
-COLOURS = {Verdict.CONFIRMED: "green", Verdict.REFUTED: "red", Verdict.LEAKED: "bold red"}
+STYLES = {Verdict.CONFIRMED: "green", Verdict.REFUTED: "red", Verdict.LEAKED: "bold red"}
+# A pipe has no width of its own.
+_PIPE_WIDTH = 200
 
 
 def files_option() -> list[Path]:
@@ -45,31 +50,35 @@ def show(verdicts: Verdicts, directory: Path, as_json: bool) -> None:
 
 
 def _print(verdicts: Verdicts, directory: Path) -> None:
-    console = Console()
+    console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(width=200)
-    table = Table("suite", "what", "check", "expected", "observed", "verdict", title=None)
+        console = Console(width=_PIPE_WIDTH, highlight=False)
     for result in verdicts.results:
-        for number, finding in enumerate(result.findings):
-            observed = finding.observed
-            if finding.verdict is not Verdict.CONFIRMED and finding.detail:
-                observed += f"\n{finding.detail}"
-            table.add_row(
-                *map(Text, (result.suite, result.name) if number == 0 else ("", "")),
-                Text(f"{finding.check}: {finding.subject}"),
-                Text(finding.expected),
-                Text(observed),
-                Text(finding.verdict, style=COLOURS.get(finding.verdict, "yellow")),
-            )
-        table.add_section()
-    console.print(table)
+        head = Text.assemble(_verdict(result.verdict), (f" {result.suite}: {result.name}", "bold"), f": {result.title}")
+        console.print(head, soft_wrap=True)
+        console.print(Padding(_table(result), (0, 0, 1, 2)))
     for left in verdicts.left_out:
         console.print(f"left out: {left}", markup=False)
-    style = COLOURS.get(verdicts.verdict, "yellow")
-    console.print(Text.assemble((verdicts.verdict.upper(), f"bold {style}"), f" in {verdicts.seconds:.1f}s"))
+    console.print(Text.assemble(_verdict(verdicts.verdict), f" in {verdicts.seconds:.1f}s: {words.summary(verdicts)}"))
     report = directory / "report.html"
     if report.exists():
         console.print(f"report: {report}", markup=False, soft_wrap=True)
+
+
+def _table(result: Result) -> Table:
+    """A line a finding; what was expected, and where it is written, only where it was not seen."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in result.findings:
+        said = [finding.observed]
+        if finding.verdict is not Verdict.CONFIRMED:
+            said += [finding.detail, f"expected: {finding.expected}", words.place(finding)]
+        what = Text(f"{finding.check}: {finding.subject}")
+        table.add_row(_verdict(finding.verdict), what, Text("\n".join(filter(None, said))))
+    return table
+
+
+def _verdict(verdict: Verdict) -> Text:
+    return Text(f"{words.SYMBOLS[verdict]} {verdict}", style=STYLES.get(verdict, "yellow"))
 
 
 @contextmanager
@@ -82,5 +91,8 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
+    except KeyboardInterrupt:
+        print("interrupted: what this command broke is mended, what it started is ended", file=sys.stderr)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
