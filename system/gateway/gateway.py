@@ -14,7 +14,7 @@ from system.gateway.edges import Edges
 from system.gateway.limits import Limiter
 from system.gateway.policies import Policy
 from system.gateway.recommendations import Recommendations, Recommender
-from system.gateway.searching import Found
+from system.gateway.searching import Found, Searcher
 from system.gateway.settings import GatewaySettings
 from system.kit import deadline
 from system.kit.store import Store
@@ -30,6 +30,7 @@ class Gateway:
     limiter: Limiter
     recommender: Recommender
     cache: Cache[Recommendations]
+    searcher: Searcher
     searches: Cache[Found]
 
 

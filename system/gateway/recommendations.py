@@ -55,6 +55,11 @@ class Popular:
         telemetry.logger("recommend").warning(signals.LOG_FALLBACK, edge=self._edge.name, reason=reason)
         return Recommendations(source="fallback", model_version=None, items=self._items[: self._limit])
 
+    def named(self, words: str, limit: int) -> list[Item]:
+        """Those whose title has any of the words, the most popular first."""
+        wanted = set(words.casefold().split())
+        return [item for item in self._items if wanted & set(item.title.casefold().split())][:limit]
+
     async def keep_fresh(self) -> None:
         """Runs for as long as the service does."""
         while True:

@@ -15,7 +15,7 @@ from system.gateway.cache import Cache
 from system.gateway.gateway import Gateway
 from system.gateway.limits import Limiter
 from system.gateway.recommendations import Popular, Recommendations, Recommender
-from system.gateway.searching import Found
+from system.gateway.searching import Found, Searcher
 from system.gateway.settings import GatewaySettings
 from system.kit import app as kit
 from system.kit.store import Store
@@ -29,10 +29,13 @@ def make(settings: GatewaySettings) -> FastAPI:
             verifier = Verifier(ways.users)
             popular = Popular(ways.recommendation, settings)
             cache = Cache(redis, policies.RECOMMEND.name, settings.recommend_cache_seconds, Recommendations)
+            searcher = Searcher(ways.search, popular)
             searches = Cache(redis, policies.SEARCH.name, settings.search_cache_seconds, Found)
             recommender = Recommender(ways.recommendation, popular)
             limiter = Limiter(store, settings.rate_limit_factor)
-            app.state.gateway = Gateway(settings, ways, redis, verifier, limiter, recommender, cache, searches)
+            app.state.gateway = Gateway(
+                settings, ways, redis, verifier, limiter, recommender, cache, searcher, searches
+            )
             async with _background(verifier.keep_fresh(), popular.keep_fresh()):
                 yield
         await redis.close()
