@@ -17,7 +17,6 @@ from system.kit.problem import ProblemError
 
 KEYS_PATH = "/.well-known/jwks.json"
 KEYS_TIMEOUT_SECONDS = 1.0
-REFRESH_SECONDS = 300.0
 # Made-up key ids must not make us fetch for each request.
 FETCH_AT_MOST_EVERY_SECONDS = 1.0
 REMEMBERED_TOKENS = 10_000
@@ -30,8 +29,9 @@ class KeySet(BaseModel):
 class Verifier:
     """Remembers the keys, so that it works while user-svc is gone, and verified tokens until they expire."""
 
-    def __init__(self, users: Edge) -> None:
+    def __init__(self, users: Edge, refresh_seconds: float) -> None:
         self._users = users
+        self._refresh_seconds = refresh_seconds
         self._keys: dict[str, Any] = {}
         self._fetched = float("-inf")
         self._fetching = asyncio.Lock()
@@ -59,7 +59,7 @@ class Verifier:
                 await self._fetch()
             except UnavailableError as error:
                 telemetry.logger().warning("keys_not_fetched", error=str(error))
-            await asyncio.sleep(REFRESH_SECONDS if self._keys else FETCH_AT_MOST_EVERY_SECONDS)
+            await asyncio.sleep(self._refresh_seconds if self._keys else FETCH_AT_MOST_EVERY_SECONDS)
 
     def _remembered(self, token: str) -> tokens.Claims | None:
         claims = self._verified.get(token)

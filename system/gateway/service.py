@@ -26,7 +26,7 @@ def make(settings: GatewaySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         redis, store = Store(edges.CACHE, settings.cache_url), Store(edges.STORE, settings.store_url)
         async with edges.connect(settings) as ways:
-            verifier = Verifier(ways.users)
+            verifier = Verifier(ways.users, settings.keys_refresh_seconds)
             popular = Popular(ways.recommendation, settings)
             cache = Cache(redis, policies.RECOMMEND.name, settings.recommend_cache_seconds, Recommendations)
             searcher = Searcher(ways.search, popular)

@@ -8,6 +8,8 @@ from system.kit.settings import Settings
 class GatewaySettings(Settings):
     """Times in seconds. `popular_limit` is how many items the fallback answers with.
 
+    A withdrawn signing key is good for at most `keys_refresh_seconds` more.
+
     `rate_limit_factor` multiplies what the policies allow a minute; 0 lifts it, for load tests.
     `cors_origins` is a comma list; without it no other origin may read answers.
     """
@@ -19,6 +21,7 @@ class GatewaySettings(Settings):
     cache_url: str
     store_url: str
     rate_limit_factor: float = 1.0
+    keys_refresh_seconds: float = 300.0
     breaker_enabled: bool = True
     breaker_failures: int = 5
     breaker_ai_failures: int = 3

@@ -112,9 +112,15 @@ async def chat(request: Request) -> Response:
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
+NEXT_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
 async def jwks(request: Request) -> Response:
-    await noted(request)
-    return JSONResponse({"keys": [{**json.loads(ECAlgorithm.to_jwk(KEY.public_key())), "kid": "k1", "use": "sig"}]})
+    """Each mode beside `well` is a step of a rotation."""
+    upstream = await noted(request)
+    keys = {"rotating": {"k2": NEXT_KEY, "k1": KEY}, "rotated": {"k2": NEXT_KEY}}.get(upstream.mode, {"k1": KEY})
+    public = {kid: json.loads(ECAlgorithm.to_jwk(key.public_key())) for kid, key in keys.items()}
+    return JSONResponse({"keys": [{**jwk, "kid": kid, "use": "sig"} for kid, jwk in public.items()]})
 
 
 async def account(request: Request) -> Response:
@@ -725,6 +731,24 @@ def test_an_expired_token_is_refused_also_after_it_was_good(gateway: Service) ->
 
     assert status() == 200
     eventually(lambda: status() == 401, 4, "an expired token is still taken")
+
+
+def test_keys_rotate_without_a_token_being_refused_and_end_when_withdrawn(
+    services: ServiceFactory, environment: dict[str, str], accounts: Upstream, gateway: Service
+) -> None:
+    service = services("system.gateway", **environment, KEYS_REFRESH_SECONDS="2")
+    old, new = token(), token(key=NEXT_KEY, kid="k2")
+
+    def status(signed: str) -> int:
+        return service.http.get("/api/users/me", headers=bearer(signed)).status_code
+
+    assert status(old) == 200
+    accounts.mode = "rotating"
+    eventually(lambda: status(new) == 200, 3, "the new key is not looked for")
+    assert status(old) == 200
+    accounts.mode = "rotated"
+    eventually(lambda: status(old) == 401, 5, "a withdrawn key is still good")
+    assert status(new) == 200
 
 
 def test_made_up_keys_do_not_flood_the_account_service(gateway: Service, accounts: Upstream) -> None:
