@@ -264,10 +264,16 @@ def opened(state: State) -> Iterator[Bench]:
 
 def _results(chosen: Sequence[str], site: Site) -> Iterator[Result]:
     for name in chosen:
+        judged = 0
         try:
             for result in SUITES[name](site):
+                judged += 1
                 site.progress.say(f"{result.verdict.upper():12} {name}: {result.title}")
                 yield result
         except Exception as error:  # noqa: BLE001 - the other suites still have something to say
             traceback.print_exc()
             yield crashed(name, name, f"the suite {name}", f"{type(error).__name__}: {error}")
+        else:
+            if not judged:
+                # A directory that was moved away must not make the gate greener.
+                yield crashed(name, name, f"the suite {name}", "it found nothing to judge")

@@ -59,6 +59,16 @@ def test_the_worst_result_is_the_verdict(site: Path, monkeypatch: pytest.MonkeyP
     assert {path.name for path in directory.iterdir()} == {"report.html", "junit.xml", "verdict.json", "summary.md"}
 
 
+def test_a_suite_that_finds_nothing_to_judge_is_inconclusive(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fine(_: gate.Site) -> Iterator[Result]:
+        yield result(Verdict.CONFIRMED)
+
+    monkeypatch.setattr(gate, "SUITES", {"experiments": lambda _: iter(()), "load": fine})
+    verdicts, _ = run(site / "out")
+    assert [each.verdict for each in verdicts.results] == [Verdict.INCONCLUSIVE, Verdict.CONFIRMED]
+    assert verdicts.exit_code == 3
+
+
 def test_a_suite_that_crashes_is_inconclusive_and_the_others_still_speak(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
