@@ -72,7 +72,7 @@ class StreamAnswer:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
-            async with asyncio.timeout(self._ends - time.monotonic()):
+            async with deadline.Timeout(self._ends - time.monotonic()):
                 chunk = await self._reader.read_chunk()
             if chunk is None:
                 return
@@ -224,7 +224,7 @@ class Edge:
         wanted = _Request(method, path, timeout, json, body, headers)
         with _Attempt(self, method, path, timeout) as attempt:
             request = self._made(attempt, wanted).streamed_read_buffer_limit(0).build_streamed()
-            async with asyncio.timeout(attempt.timeout):
+            async with deadline.Timeout(attempt.timeout):
                 response = await request.__aenter__()
             try:
                 attempt.judge(response.status)
@@ -248,7 +248,7 @@ class Edge:
     async def _once(self, request: _Request, reading: Callable[[Answer], T]) -> T:
         with _Attempt(self, request.method, request.path, request.timeout) as attempt:
             made = self._made(attempt, request).build()
-            async with asyncio.timeout(attempt.timeout):
+            async with deadline.Timeout(attempt.timeout):
                 response = await made.send()
                 content = await response.bytes()
             attempt.judge(response.status)

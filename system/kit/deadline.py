@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextvars import ContextVar
+from types import TracebackType
 
 HEADER = "x-timeout-ms"
 LONGEST_SECONDS = 600.0
+LATE_SECONDS = 0.02
 
 _DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -26,6 +29,37 @@ def remaining(limit: float) -> float:
     """Seconds left of the current request, at most `limit`, never below 0."""
     deadline = _DEADLINE.get()
     return limit if deadline is None else max(0.0, min(limit, deadline - time.monotonic()))
+
+
+class Timeout:
+    """As `asyncio.timeout`, but fair to what it waits for.
+
+    After a time in which this process had no processor, timers come before answers
+    that have long been here. A timer that is late gives them another moment.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._scope = asyncio.timeout(None)
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + self._seconds
+        self._timer = self._loop.call_at(self._due, self._expire)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        await self._scope.__aexit__(kind, error, tb)
+
+    def _expire(self) -> None:
+        now = self._loop.time()
+        if now - self._due > LATE_SECONDS:
+            self._timer = self._loop.call_at(now + LATE_SECONDS, self._scope.reschedule, now)
+        else:
+            self._scope.reschedule(now)
 
 
 def clear() -> None:
