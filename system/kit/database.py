@@ -66,10 +66,10 @@ async def pool(url: str, size: int = 10) -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
-async def transaction(of: Pool) -> AsyncIterator[Connection]:
-    """A connection in a transaction, within the request's deadline. Raises DatabaseDownError."""
+async def transaction(of: Pool, seconds: float = STATEMENT_SECONDS) -> AsyncIterator[Connection]:
+    """A connection in a transaction, for at most `seconds` and the request's deadline. Raises DatabaseDownError."""
     try:
-        async with asyncio.timeout(deadline.remaining(STATEMENT_SECONDS)), of.connection() as connection:
+        async with asyncio.timeout(deadline.remaining(seconds)), of.connection() as connection:
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError) as error:
         raise DatabaseDownError(str(error) or type(error).__name__) from error

@@ -61,6 +61,8 @@ GEN_AI_FIRST_CHUNK = Histogram(
 )
 GEN_AI_COST = Counter("gen_ai_cost_usd", "List price of a language model's tokens.", ("gen_ai_request_model",))
 RATE_LIMITED = Counter("rate_limited", "Calls refused because their caller had too many.", ("route", "tier"))
+AUDIT_ENTRIES = Counter("audit_entries", "Decisions that reached the audit trail, by result.", ("outcome",))
+AUDIT_WRONG_ENTRIES = Gauge("audit_wrong_entries", "Entries of the audit trail that fail the last verification.")
 TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted.", ("reason",))
 
 SPAN_GET_RECOMMENDATIONS = "get-recommendations"
@@ -81,6 +83,9 @@ LOG_EDGE_FAILURE = "edge_failure"
 LOG_CACHE_DOWN = "cache_unavailable"
 LOG_MODEL = "model"
 LOG_INDEX_BEHIND = "index_behind"
+LOG_TRAIL_WRONG = "audit_trail_wrong"
+LOG_TRAIL_HEAD = "audit_trail_head"
+LOG_TRAIL_UNREAD = "audit_trail_unread"
 
 BREAKER_CHANGES = (("closed", "open"), ("open", "half-open"), ("half-open", "closed"), ("half-open", "open"))
 

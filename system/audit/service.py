@@ -1,0 +1,76 @@
+"""audit-svc: what the system's models decided, in a trail that can only grow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+
+from system.audit import routes
+from system.audit.auditor import Auditor
+from system.audit.settings import AuditSettings
+from system.kit import app as kit
+from system.kit import database, problem, signals, telemetry
+
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
+DAY_SECONDS = 86_400
+
+
+def make(settings: AuditSettings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await database.migrate(settings.migration_url, VERSIONS)
+        async with database.pool(settings.database_url) as pool:
+            auditor = Auditor(pool)
+            app.state.context = routes.Context(pool, auditor)
+            async with asyncio.TaskGroup() as background:
+                tasks = (
+                    background.create_task(_verify(auditor, settings.verify_interval_seconds)),
+                    background.create_task(_retire(auditor, settings)),
+                )
+                yield
+                for task in tasks:
+                    task.cancel()
+
+    app = kit.create("audit-svc", settings, routers=[routes.router], lifespan=lifespan, ready={"postgres": _postgres})
+    app.add_exception_handler(database.DatabaseDownError, _database_down)
+    return app
+
+
+async def _verify(auditor: Auditor, interval: float) -> None:
+    """Runs for as long as the service does."""
+    log = telemetry.logger("verify")
+    while True:
+        try:
+            done = await auditor.verify()
+        except database.DatabaseDownError as error:
+            log.warning(signals.LOG_TRAIL_UNREAD, error=str(error))
+        else:
+            signals.AUDIT_WRONG_ENTRIES.set(len({finding.number for finding in done.findings}))
+            for finding in done.findings:
+                log.error(signals.LOG_TRAIL_WRONG, number=finding.number, id=finding.id, problem=finding.problem)
+            if done.head:
+                # Beyond the reach of who rewrites the trail from some entry to its end.
+                log.info(signals.LOG_TRAIL_HEAD, number=done.head.number, hash=done.head.hash.hex())
+        await asyncio.sleep(interval)
+
+
+async def _retire(auditor: Auditor, settings: AuditSettings) -> None:
+    """Runs for as long as the service does."""
+    while True:
+        try:
+            await auditor.retire(settings.retention_days)
+        except database.DatabaseDownError as error:
+            telemetry.logger("retire").warning(signals.LOG_TRAIL_UNREAD, error=str(error))
+        await asyncio.sleep(settings.retention_interval_seconds)
+
+
+async def _postgres(app: FastAPI) -> None:
+    await database.answers(app.state.context.pool)
+
+
+async def _database_down(_request: Request, _error: Exception) -> Response:
+    return problem.response(503, "the database does not answer", headers={"retry-after": "1"})
