@@ -45,12 +45,14 @@ class Verifier:
         try:
             if scheme.lower() != "bearer":
                 raise tokens.InvalidTokenError("a bearer token is needed")
-            return self._remembered(token) or await self._check(token)
+            claims = self._remembered(token) or await self._check(token)
         except tokens.InvalidTokenError as error:
             signals.TOKENS_REFUSED.labels(str(error)).inc()
             raise ProblemError(401, str(error), headers={"www-authenticate": "Bearer"}) from error
         except UnavailableError as error:
             raise ProblemError(503, "tokens cannot be checked now", headers={"retry-after": "1"}) from error
+        telemetry.USER_ID.set(telemetry.user_id(claims.user))
+        return claims
 
     async def keep_fresh(self) -> None:
         """Runs for as long as the service does."""

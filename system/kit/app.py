@@ -43,7 +43,7 @@ def create(
     """The service `name`. Each check of `ready` raises while its part is not ready; all of them make /readyz.
 
     An `outermost` service is called by strangers: it does not take a deadline from
-    them, with which they could make its providers look slow.
+    them, with which they could make its providers look slow, nor whom they ask for.
     """
     telemetry.setup(name, settings.log_level)
 
@@ -112,7 +112,9 @@ class Observe:
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
         telemetry.CORRELATION_ID.set(telemetry.correlation_id(headers.get(telemetry.CORRELATION_HEADER.encode())))
         deadline.clear()
+        telemetry.USER_ID.set("")
         if not self.outermost:
+            telemetry.USER_ID.set(telemetry.user_id(headers.get(telemetry.USER_HEADER.encode())))
             deadline.received(headers.get(deadline.HEADER.encode()))
         if scope["type"] == "websocket" or scope["path"] in QUIET:
             await self.app(scope, receive, send)

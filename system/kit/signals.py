@@ -14,6 +14,8 @@ Outcome = Literal["success", "failure", "short_circuit", "client_error"]
 FallbackReason = Literal["open", "full", "connection", "timeout", "status", "schema"]
 CacheResult = Literal["hit", "stale", "miss", "error"]
 ModelLoad = Literal["loaded", "refused"]
+# What became of a decision that the audit trail was to be told of: all but the first are dropped.
+Telling = Literal["published", "full", "invalid", "stopped"]
 
 REQUEST_DURATION = Histogram(
     "http_server_request_duration_seconds",
@@ -61,6 +63,7 @@ GEN_AI_FIRST_CHUNK = Histogram(
 )
 GEN_AI_COST = Counter("gen_ai_cost_usd", "List price of a language model's tokens.", ("gen_ai_request_model",))
 RATE_LIMITED = Counter("rate_limited", "Calls refused because their caller had too many.", ("route", "tier"))
+DECISIONS = Counter("decisions", "Decisions of models for the audit trail, by what became of them.", ("outcome",))
 AUDIT_ENTRIES = Counter("audit_entries", "Decisions that reached the audit trail, by result.", ("outcome",))
 AUDIT_WRONG_ENTRIES = Gauge("audit_wrong_entries", "Entries of the audit trail that fail the last verification.")
 TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted.", ("reason",))
@@ -83,6 +86,7 @@ LOG_EDGE_FAILURE = "edge_failure"
 LOG_CACHE_DOWN = "cache_unavailable"
 LOG_MODEL = "model"
 LOG_INDEX_BEHIND = "index_behind"
+LOG_DECISION = "decision_not_told"
 LOG_TRAIL_WRONG = "audit_trail_wrong"
 LOG_TRAIL_HEAD = "audit_trail_head"
 LOG_TRAIL_UNREAD = "audit_trail_unread"
@@ -122,6 +126,11 @@ def announce_route(route: str, method: str) -> None:
 def announce_model() -> None:
     for result in get_args(ModelLoad):
         MODEL_LOADS.labels(result)
+
+
+def announce_decisions() -> None:
+    for outcome in get_args(Telling):
+        DECISIONS.labels(outcome)
 
 
 def announce_language_model(model: str) -> None:

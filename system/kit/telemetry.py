@@ -21,6 +21,9 @@ from pydantic_core import to_json
 
 CORRELATION_HEADER = "x-correlation-id"
 CORRELATION_ID: ContextVar[str] = ContextVar("correlation_id", default="")
+# For whom a request is made: told from service to service, and never taken from outside.
+USER_HEADER = "x-user-id"
+USER_ID: ContextVar[str] = ContextVar("user_id", default="")
 TRACER = trace.get_tracer("system")
 PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -43,6 +46,11 @@ def correlation_id(received: str | None) -> str:
     return received if received and _ACCEPTABLE.fullmatch(received) else uuid.uuid4().hex
 
 
+def user_id(received: str | None) -> str:
+    """The user whom the caller names, "" where it names none that is harmless."""
+    return received if received and _ACCEPTABLE.fullmatch(received) else ""
+
+
 def received_context(headers: Iterable[tuple[bytes, bytes]]) -> Context:
     """The trace that the caller's W3C headers continue."""
     carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers if k in (b"traceparent", b"tracestate")}
@@ -55,6 +63,8 @@ def outgoing_headers(context: Context | None = None) -> dict[str, str]:
     PROPAGATOR.inject(headers, context)
     if identifier := CORRELATION_ID.get():
         headers[CORRELATION_HEADER] = identifier
+    if user := USER_ID.get():
+        headers[USER_HEADER] = user
     return headers
 
 
@@ -120,6 +130,8 @@ class _Context:
         event["service"] = self.service
         if identifier := CORRELATION_ID.get():
             event["correlationId"] = identifier
+        if user := USER_ID.get():
+            event.setdefault("userId", user)
         span = trace.get_current_span().get_span_context()
         if span.is_valid:
             event["trace_id"] = f"{span.trace_id:032x}"

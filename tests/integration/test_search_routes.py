@@ -84,6 +84,12 @@ def test_a_search_is_handed_on_by_address_or_by_body(gateway: Service, searches:
     assert 0 < int(searches.requests[0][1]["x-timeout-ms"]) <= 3000
 
 
+def test_search_svc_is_told_for_whom_by_the_token_and_by_nothing_else(gateway: Service, searches: Upstream) -> None:
+    headers = {**bearer(token("ada")), "x-user-id": "mallory"}
+    gateway.http.get("/api/search", params={"q": "for whom"}, headers=headers)
+    assert searches.requests[0][1]["x-user-id"] == "ada"
+
+
 def test_it_needs_a_token(gateway: Service) -> None:
     assert_problem(gateway.http.get("/api/search", params={"q": "shoes"}), 401)
 
