@@ -15,11 +15,13 @@ from pydantic_core import to_json
 from system.chat.conversation import Conversation, Delta, Done, Patience
 from system.chat.meter import SERVICE, Meter
 from system.chat.provider import Anthropic
-from system.chat.said import Said
+from system.chat.said import Said, SessionId
 from system.chat.sessions import Sessions
 from system.chat.websocket import converse
 from system.kit import app, signals
 from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
+from system.kit.client import UnavailableError
+from system.kit.problem import ProblemError
 from system.kit.settings import Settings as KitSettings
 from system.kit.store import Store
 
@@ -58,9 +60,10 @@ def create(settings: Settings) -> FastAPI:
         system=SYSTEM_PROMPT,
     )
     store = Store("chat-svc->store", settings.store_url)
+    sessions = Sessions(store, kept=settings.session_turns, expiry=settings.session_seconds)
     conversation = Conversation(
         model,
-        Sessions(store, kept=settings.session_turns, expiry=settings.session_seconds),
+        sessions,
         _breaker(settings),
         Meter(EDGE, model.name, settings.input_price, settings.output_price),
         Patience(
@@ -79,7 +82,7 @@ def create(settings: Settings) -> FastAPI:
         await model.close()
         await store.close()
 
-    return app.create(SERVICE, settings, routers=[_routes(conversation)], lifespan=life)
+    return app.create(SERVICE, settings, routers=[_routes(conversation, sessions)], lifespan=life)
 
 
 def _breaker(settings: Settings) -> Breaker:
@@ -88,7 +91,7 @@ def _breaker(settings: Settings) -> Breaker:
     return CircuitBreaker(EDGE, Consecutive(settings.breaker_ai_failures), settings.breaker_reset_seconds)
 
 
-def _routes(conversation: Conversation) -> APIRouter:
+def _routes(conversation: Conversation, sessions: Sessions) -> APIRouter:
     routes = APIRouter()
 
     @routes.post("/chat", response_model=None)
@@ -99,6 +102,14 @@ def _routes(conversation: Conversation) -> APIRouter:
             return JSONResponse(await _whole(answer))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(_events(answer), media_type="text/event-stream", headers=headers)
+
+    @routes.delete("/chat/sessions/{session}", status_code=204)
+    async def forget(session: SessionId) -> None:
+        """Also where there is none. The gateway has no way here."""
+        try:
+            await sessions.forget(session)
+        except UnavailableError as error:
+            raise ProblemError(503, "sessions cannot be reached now", headers={"retry-after": "1"}) from error
 
     @routes.websocket("/chat/ws")
     async def chat_by_socket(socket: WebSocket) -> None:

@@ -37,6 +37,9 @@ class Sessions:
 
         await self._store.ask(append)
 
+    async def forget(self, session: str) -> None:
+        await self._store.ask(lambda redis: redis.delete(_key(session)))
+
 
 def _key(session: str) -> str:
     return f"chat:{session}"

@@ -21,7 +21,7 @@ class Indexer:
         self._vectors = vectors
 
     async def put(self, item: str, title: str, text: str) -> tuple[Stored, bool]:
-        """The stored item, and whether it is already found by its meaning. Raises DatabaseDownError."""
+        """The stored item, and whether it is already found by its meaning. Raises DatabaseDownError, RetiredError."""
         async with database.transaction(self._pool) as connection:
             stored = await items.put(connection, item, title, text)
         try:
@@ -31,11 +31,11 @@ class Indexer:
             return stored, False
         return stored, True
 
-    async def remove(self, item: str) -> None:
+    async def remove(self, item: str, *, for_good: bool = False) -> None:
         """Raises DatabaseDownError, UnavailableError; then the item may still be there, and removing it again helps."""
         await self._vectors.remove(item)
         async with database.transaction(self._pool) as connection:
-            await items.remove(connection, item)
+            await (items.retire if for_good else items.remove)(connection, item)
 
     async def keep_up(self, interval: float) -> None:
         """Embeds what is not, looking every `interval` seconds. Runs for as long as the service does."""

@@ -23,8 +23,19 @@ class Stored:
         return f"{self.title}. {self.text}" if self.text else self.title
 
 
+class RetiredError(Exception):
+    """The item was removed for good."""
+
+
 async def put(connection: Connection, item: str, title: str, text: str) -> Stored:
-    """Adds the item, or replaces it; then its vector is no longer that of its text. The first revision is 1."""
+    """Adds the item, or replaces it; then its vector is no longer that of its text. The first revision is 1.
+
+    Raises RetiredError.
+    """
+    await _lock(connection, item)
+    retired = await connection.execute("SELECT FROM retired WHERE id = %s", (item,))
+    if await retired.fetchone() is not None:
+        raise RetiredError(item)
     async with connection.cursor(row_factory=class_row(Stored)) as cursor:
         await cursor.execute(
             """INSERT INTO items (id, title, text) VALUES (%s, %s, %s) ON CONFLICT (id) DO UPDATE
@@ -39,6 +50,24 @@ async def put(connection: Connection, item: str, title: str, text: str) -> Store
 
 async def remove(connection: Connection, item: str) -> None:
     await connection.execute("DELETE FROM items WHERE id = %s", (item,))
+
+
+async def retire(connection: Connection, item: str) -> None:
+    """Removes the item, also where there is none yet, so that it cannot be added again."""
+    await _lock(connection, item)
+    await connection.execute("INSERT INTO retired (id) VALUES (%s) ON CONFLICT DO NOTHING", (item,))
+    await remove(connection, item)
+
+
+async def one(connection: Connection, item: str) -> Stored | None:
+    async with connection.cursor(row_factory=class_row(Stored)) as cursor:
+        await cursor.execute("SELECT id, title, text, revision FROM items WHERE id = %s", (item,))
+        return await cursor.fetchone()
+
+
+async def _lock(connection: Connection, item: str) -> None:
+    """Who adds an item and who retires it, at the same time, do so one after the other."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (item,))
 
 
 async def matching(connection: Connection, query: str, limit: int) -> list[str]:

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
 from system.kit import database, problem
-from system.users import record_routes, routes
+from system.users import internal_routes, record_routes, routes
 from system.users.settings import UserSettings
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
@@ -25,7 +25,7 @@ def make(settings: UserSettings) -> FastAPI:
             await app.state.context.keys.fresh()
             yield
 
-    routers = [routes.router, record_routes.router]
+    routers = [routes.router, record_routes.router, internal_routes.router]
     app = kit.create("user-svc", settings, routers=routers, lifespan=lifespan, ready={"postgres": _postgres})
     app.add_exception_handler(database.DatabaseDownError, _database_down)
     return app

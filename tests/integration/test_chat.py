@@ -119,6 +119,14 @@ def test_a_session_is_remembered_and_expires(chat: Service, redis_server: Server
         assert 0 < store.ttl("chat:remembered") <= 24 * 3600
 
 
+def test_a_session_is_forgotten_on_demand_also_twice(chat: Service, redis_server: Server) -> None:
+    say(chat, "Which tent?", "forgotten")
+    for _ in range(2):
+        assert chat.http.delete("/chat/sessions/forgotten").status_code == 204
+    with redis.Redis(port=redis_server.port, db=0) as store:
+        assert store.llen("chat:forgotten") == 0
+
+
 def test_without_a_session_a_new_one_is_named(chat: Service) -> None:
     sessions = {parse(chat.http.post("/chat", json={"message": "hello"}).text)[-1][1]["sessionId"] for _ in range(2)}
     assert len(sessions) == 2

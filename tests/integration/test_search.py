@@ -88,6 +88,18 @@ def test_the_next_search_finds_a_new_item_until_it_is_deleted(service: Service) 
     assert "Tin Whistle" not in titles(search(service, "tin whistle", 50))
 
 
+def test_an_item_removed_for_good_stays_away_also_when_it_comes_after_that(service: Service) -> None:
+    body = {"title": "Theremin", "text": "Played without being touched."}
+    assert service.http.put("/items/before", json=body).status_code == 201
+    assert service.http.get("/items/before").json() == body
+    for item in ("before", "after"):
+        for _ in range(2):
+            assert service.http.delete(f"/items/{item}", params={"for_good": "true"}).status_code == 204
+        assert_problem(service.http.put(f"/items/{item}", json=body), 410)
+        assert_problem(service.http.get(f"/items/{item}"), 404)
+    assert "Theremin" not in titles(search(service, "theremin", 50))
+
+
 def test_answers_are_ordered_and_as_many_as_wanted(service: Service) -> None:
     found = search(service, "a gift", 50)
     scores = [item["score"] for item in found["items"]]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -289,3 +290,41 @@ def _other_key() -> object:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     return ec.generate_private_key(ec.SECP256R1())
+
+
+def internal(user: str, content: uuid.UUID) -> str:
+    return f"/internal/users/{user}/content/{content}"
+
+
+def test_content_put_twice_is_there_once(users: Service, ada: str) -> None:
+    path = internal(ada, uuid.uuid4())
+    body = {"title": "Knots", "body": "about knots"}
+    assert [users.http.put(path, json=body).status_code for _ in range(2)] == [201, 200]
+    assert users.http.get(path).json()["title"] == "Knots"
+    mine = users.http.get("/users/me/content", headers=bearer(log_in(users)["access_token"])).json()
+    assert [each["title"] for each in mine].count("Knots") == 1
+
+
+def test_content_taken_back_stays_away_also_when_it_comes_after_that(users: Service, ada: str) -> None:
+    body = {"title": "Secret", "body": "words"}
+    before, after = internal(ada, uuid.uuid4()), internal(ada, uuid.uuid4())
+    assert users.http.put(before, json=body).status_code == 201
+    for path in (before, after):
+        assert [users.http.delete(path).status_code for _ in range(2)] == [204, 204]
+        assert_problem(users.http.put(path, json=body), 410)
+        assert_problem(users.http.get(path), 404)
+    headers = bearer(log_in(users)["access_token"])
+    assert "Secret" not in users.http.get("/users/me/content", headers=headers).text
+    assert_problem(users.http.delete(f"/users/me/content/{before.rpartition('/')[2]}", headers=headers), 404)
+
+
+def test_content_of_nobody_cannot_be_put_and_needs_not_be_taken_back(users: Service, ada: str) -> None:
+    nobody, content = str(uuid.uuid4()), uuid.uuid4()
+    assert_problem(users.http.put(internal(nobody, content), json={"title": "a", "body": ""}), 404)
+    assert users.http.delete(internal(nobody, content)).status_code == 204
+    # Nor does one user's taking back touch another's.
+    users.http.put(internal(ada, content), json={"title": "a", "body": ""})
+    other = users.http.post("/users", json={**GOOD, "email": "other@example.org"}).json()["id"]
+    users.http.delete(internal(other, content))
+    assert users.http.get(internal(ada, content)).status_code == 200
+    assert_problem(users.http.get(internal(other, content)), 404)
