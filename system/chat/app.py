@@ -13,18 +13,19 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic_core import to_json
 
 from system.chat.conversation import Conversation, Delta, Done, Patience
-from system.chat.meter import SERVICE, Meter
 from system.chat.provider import Anthropic
 from system.chat.said import Said, SessionId
 from system.chat.sessions import Sessions
 from system.chat.websocket import converse
-from system.kit import app, signals
+from system.kit import app
 from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
 from system.kit.client import UnavailableError
+from system.kit.meter import Meter
 from system.kit.problem import ProblemError
 from system.kit.settings import Settings as KitSettings
 from system.kit.store import Store
 
+SERVICE = "chat-svc"
 EDGE = "chat-svc->llm-emulator"
 SYSTEM_PROMPT = "You help the customers of an outdoor, kitchen and hobby shop. Answer in a few friendly sentences."
 
@@ -61,11 +62,13 @@ def create(settings: Settings) -> FastAPI:
     )
     store = Store("chat-svc->store", settings.store_url)
     sessions = Sessions(store, kept=settings.session_turns, expiry=settings.session_seconds)
+    meter = Meter(EDGE, model.name, settings.input_price, settings.output_price)
+    meter.announce()
     conversation = Conversation(
         model,
         sessions,
         _breaker(settings),
-        Meter(EDGE, model.name, settings.input_price, settings.output_price),
+        meter,
         Patience(
             total=settings.chat_total_seconds,
             first=settings.chat_first_seconds,
@@ -73,8 +76,6 @@ def create(settings: Settings) -> FastAPI:
             retries=settings.chat_retries,
         ),
     )
-    signals.announce_edge(EDGE, falls_back=True)
-    signals.announce_language_model(model.name)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:

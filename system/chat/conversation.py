@@ -11,12 +11,13 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from system.chat.meter import Meter
-from system.chat.provider import End, LanguageModel, ProviderError, Turn, Usage
+from system.chat.provider import End, LanguageModel, Turn
 from system.chat.sessions import Sessions
 from system.kit import deadline
 from system.kit.breaker import Breaker, OpenError, Permit
 from system.kit.client import UnavailableError
+from system.kit.llm import ProviderError, Usage
+from system.kit.meter import Meter
 
 FALLBACK_TEXT = "I cannot answer at the moment. Please try again in a minute."
 CUT = "cut"

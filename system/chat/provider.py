@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import anthropic
-import httpx2
 
-from system.kit.signals import FallbackReason
-
-BAD_REQUEST, REQUEST_TIMEOUT, CONFLICT, TOO_MANY, SERVER_ERROR = 400, 408, 409, 429, 500
-PASSING = {"overloaded_error", "rate_limit_error", "api_error", "timeout_error"}
+from system.kit.llm import ProviderError, Usage, connected, translated
 
 
 @dataclass(frozen=True)
@@ -23,41 +18,11 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Usage:
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass(frozen=True)
 class End:
     """The model has said everything."""
 
     stop_reason: str
     usage: Usage
-
-
-class ProviderError(Exception):
-    """The model gave no answer, or not all of it.
-
-    `passing` says that another attempt may succeed; `retry_after` in seconds
-    where the provider said when. `alive` says that it is there, and only does
-    not want this request.
-    """
-
-    def __init__(
-        self,
-        reason: FallbackReason,
-        detail: str,
-        *,
-        passing: bool = True,
-        alive: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.passing = passing
-        self.alive = alive
-        self.retry_after = retry_after
 
 
 class LanguageModel(Protocol):
@@ -74,13 +39,10 @@ class Anthropic:
         self.name = model
         self._max_tokens = max_tokens
         self._system = system
-        # Spans by GenAI conventions and the trace context on each request come with the SDK.
-        self._client = anthropic.AsyncAnthropic(
-            api_key=api_key, base_url=base_url, max_retries=0, open_telemetry={"traces": True, "propagation": True}
-        )
+        self._client = connected(api_key, base_url)
 
     async def stream(self, turns: Sequence[Turn]) -> AsyncGenerator[str | End, None]:
-        with _translated():
+        with translated():
             async with self._client.messages.stream(
                 model=self.name, max_tokens=self._max_tokens, system=self._system, messages=_params(turns)
             ) as stream:
@@ -103,35 +65,3 @@ def _end(message: anthropic.types.Message) -> End:
     if message.stop_reason is None:
         raise ProviderError("connection", "the stream ended before the message did")
     return End(message.stop_reason, Usage(message.usage.input_tokens, message.usage.output_tokens))
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Every way in which the SDK says that there is no answer, as a ProviderError."""
-    try:
-        yield
-    except anthropic.APITimeoutError as error:
-        raise ProviderError("timeout", str(error)) from error
-    except anthropic.APIStatusError as error:
-        raise _by_status(error) from error
-    except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
-        raise ProviderError("connection", repr(error)) from error
-    # What the SDK raises for events that are no JSON, or come in the wrong order.
-    except (anthropic.APIError, AssertionError, ValueError, RuntimeError, TypeError, LookupError) as error:
-        raise ProviderError("schema", repr(error)) from error
-
-
-def _by_status(error: anthropic.APIStatusError) -> ProviderError:
-    """An `error` event within a stream has the stream's status, 200: its type tells."""
-    again = error.status_code in (REQUEST_TIMEOUT, CONFLICT, TOO_MANY) or error.status_code >= SERVER_ERROR
-    passing = again or str(error.type) in PASSING
-    alive = BAD_REQUEST <= error.status_code < SERVER_ERROR
-    detail = f"{error.status_code} {error.type}"
-    return ProviderError("status", detail, passing=passing, alive=alive, retry_after=_wait(error))
-
-
-def _wait(error: anthropic.APIStatusError) -> float | None:
-    try:
-        return max(0.0, float(error.response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return None

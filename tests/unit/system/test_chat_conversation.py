@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from system.chat.conversation import CUT, FALLBACK, FALLBACK_TEXT, Conversation, Delta, Done, Patience
-from system.chat.meter import Meter
-from system.chat.provider import End, ProviderError, Turn, Usage
+from system.chat.provider import End, Turn
 from system.kit import deadline, signals
 from system.kit.breaker import CircuitBreaker, Consecutive, State
 from system.kit.client import UnavailableError
+from system.kit.llm import ProviderError, Usage
+from system.kit.meter import Meter
 
 EDGE = "chat-svc->test"
 END = End("end_turn", Usage(10, 5))

@@ -5,21 +5,25 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from system.chat.provider import Usage
 from system.kit import signals, telemetry
+from system.kit.llm import Usage
 
-SERVICE = "chat-svc"
 MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
 class Meter:
-    """Prices in US dollars for a million tokens. `edge` is "consumer->provider"."""
+    """Prices in US dollars for a million tokens. `edge` is "consumer->provider"; without the model it `falls_back`."""
 
     edge: str
     model: str
     input_price: float
     output_price: float
+    falls_back: bool = True
+
+    def announce(self) -> None:
+        signals.announce_edge(self.edge, falls_back=self.falls_back)
+        signals.announce_language_model(self.model)
 
     def exchange(self) -> Exchange:
         return Exchange(self)
@@ -38,7 +42,7 @@ class Exchange:
 
     def ended(self, usage: Usage) -> None:
         meter = self._meter
-        signals.INFERENCE_DURATION.labels(meter.model, SERVICE).observe(self._seconds())
+        signals.INFERENCE_DURATION.labels(meter.model, meter.edge.partition("->")[0]).observe(self._seconds())
         signals.EDGE_DURATION.labels(meter.edge).observe(self._seconds())
         signals.EDGE_REQUESTS.labels(meter.edge, "success").inc()
         signals.GEN_AI_TOKENS.labels(meter.model, "input").observe(usage.input_tokens)
@@ -47,11 +51,11 @@ class Exchange:
         signals.GEN_AI_COST.labels(meter.model).inc(cost / MILLION)
 
     def failed(self, reason: signals.FallbackReason, detail: str) -> None:
-        """Cut off where something was heard, else a fallback."""
+        """Cut off where something was heard, else a fallback where there is one."""
         edge = self._meter.edge
         signals.EDGE_REQUESTS.labels(edge, "short_circuit" if reason == "open" else "failure").inc()
         log = telemetry.logger().bind(edge=edge, reason=reason, error=detail)
-        if self._silent:
+        if self._silent and self._meter.falls_back:
             signals.FALLBACK.labels(edge, reason).inc()
             log.warning(signals.LOG_FALLBACK)
         else:
