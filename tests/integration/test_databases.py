@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from servers import ROOT, Postgres, package
 
-SCRIPT = ROOT / "deploy" / "postgres" / "10-databases.sh"
+SCRIPTS = sorted((ROOT / "deploy" / "postgres").glob("*.sh"))
 PASSWORDS = {"USERS_DB_PASSWORD": 'it\'s "secret" $HOME \\', "SEARCH_DB_PASSWORD": "other"}
 
 
@@ -23,7 +23,8 @@ def initialised(postgres: Postgres) -> Postgres:
         "POSTGRES_USER": "postgres",
         **PASSWORDS,
     }
-    subprocess.run([SCRIPT], env=environment, check=True, stdout=subprocess.DEVNULL)
+    for script in SCRIPTS:
+        subprocess.run([script], env=environment, check=True, stdout=subprocess.DEVNULL)
     return postgres
 
 
@@ -35,6 +36,12 @@ def connect(server: Postgres, user: str, database: str) -> psycopg.Connection:
 def test_a_service_may_do_all_in_its_own_database(initialised: Postgres, name: str) -> None:
     with connect(initialised, name, name) as connection:
         connection.execute("CREATE TABLE kept (id int)")
+
+
+def test_search_finds_the_vectors_that_it_may_not_add_itself(initialised: Postgres) -> None:
+    with connect(initialised, "search", "search") as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute("CREATE TABLE near (of vector(3))")
 
 
 @pytest.mark.parametrize(("user", "database"), [("users", "search"), ("search", "users")])
