@@ -7,77 +7,111 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 from redis.asyncio import Redis
 
+from system.gateway.exchange import JSON, Exchange, Reply, told
 from system.kit import signals
 from system.kit.client import UnavailableError
 from system.kit.store import Store
-
-M = TypeVar("M", bound=BaseModel)
+from system.kit.together import Together
 
 # For how many times its life an answer is kept to stand in while its provider is gone.
 STALE_LIVES = 4
+FALLBACK = "fallback"
+
+
+class Sourced(Protocol):
+    """An answer that says who gave it."""
+
+    @property
+    def source(self) -> str: ...
+
+    def model_dump_json(self) -> str: ...
+
+
+M = TypeVar("M", bound=Sourced)
 
 
 @dataclass(frozen=True)
-class Kept(Generic[M]):
+class Kept:
     """`fresh`: good enough to be given without asking again."""
 
-    answer: M
+    body: bytes
     fresh: bool
 
 
 class Cache(Generic[M]):
     """The answers of one route. `seconds` is the life of one."""
 
-    def __init__(self, store: Store, route: str, seconds: float, model: type[M]) -> None:
+    def __init__(self, store: Store, route: str, seconds: float) -> None:
         self._store = store
         self._route = route
         self._seconds = seconds
-        self._model = model
+        self._look: Together[tuple[str, str], str | None] = Together(self._look_all)
         signals.announce_cache(route)
 
-    async def get(self, user: str, wish: BaseModel) -> Kept[M] | None:
+    async def answer(self, asked: Exchange, wanted: BaseModel, ask: Callable[[], Awaitable[tuple[M, float]]]) -> Reply:
+        """What is kept where that is fresh, else what `ask` says; where that is a fallback, rather what was kept.
+
+        `ask` also says for which share of the life its answer may be kept: for none, where that is 0.
+        """
+        place = _key(asked.sender.user), f"{self._route} {_digest(wanted.model_dump_json().encode())}"
+        kept = await self._get(place)
+        if kept and kept.fresh:
+            return _reply(asked, kept.body, b"hit")
+        answer, share = await ask()
+        if kept and answer.source == FALLBACK:
+            return _reply(asked, kept.body, b"stale")
+        body = answer.model_dump_json().encode()
+        if share and answer.source != FALLBACK:
+            await self._put(place, body, self._seconds * share)
+        return _reply(asked, body, b"miss")
+
+    async def _get(self, place: tuple[str, str]) -> Kept | None:
         try:
-            text = await self._store.ask(lambda redis: redis.hget(_key(user), self._field(wish)))
+            text = await self._look(place)
         except UnavailableError:
             self._count("error")
             return None
         if text is None:
             self._count("miss")
             return None
-        until, answer = from_json(text)
+        until, body = from_json(text)
         fresh = until > time.time()
         self._count("hit" if fresh else "stale")
-        return Kept(self._model.model_validate(answer), fresh)
+        return Kept(body.encode(), fresh)
 
-    async def put(self, user: str, wish: BaseModel, answer: M, share: float) -> None:
-        """Keeps `answer` for `share` of the life; not at all where that is 0, as for a fallback."""
-        if not share:
-            return
-        life = self._seconds * share
-        text = to_json([time.time() + life, answer.model_dump(mode="json")]).decode()
+    async def _put(self, place: tuple[str, str], body: bytes, life: float) -> None:
+        key, field = place
+        text = to_json([time.time() + life, body.decode()]).decode()
         milliseconds = int(self._seconds * STALE_LIVES * 1000)
 
         async def write(redis: Redis) -> None:
             async with redis.pipeline(transaction=False) as pipeline:
-                pipeline.hset(_key(user), self._field(wish), text)
-                pipeline.pexpire(_key(user), milliseconds)
+                pipeline.hset(key, field, text)
+                pipeline.pexpire(key, milliseconds)
                 await pipeline.execute()
 
         with suppress(UnavailableError):
             # Counted and logged by the store; the answer itself is fine.
             await self._store.ask(write)
 
-    def _field(self, wish: BaseModel) -> str:
-        """A wish as the model has read it: spelled differently, it is the same wish."""
-        return f"{self._route} {hashlib.sha256(wish.model_dump_json().encode()).hexdigest()[:32]}"
+    async def _look_all(self, places: Sequence[tuple[str, str]]) -> Sequence[str | None]:
+        async def read(redis: Redis) -> Sequence[str | None]:
+            async with redis.pipeline(transaction=False) as pipeline:
+                for place in places:
+                    pipeline.hget(*place)
+                found: list[str | None] = await pipeline.execute()
+                return found
+
+        return await self._store.ask(read)
 
     def _count(self, result: signals.CacheResult) -> None:
         signals.CACHE_REQUESTS.labels(self._route, result).inc()
@@ -87,6 +121,19 @@ async def drop(store: Store, user: str) -> None:
     """Forgets all that is kept of `user`."""
     with suppress(UnavailableError):
         await store.ask(lambda redis: redis.delete(_key(user)))
+
+
+def _reply(asked: Exchange, body: bytes, cached: bytes) -> Reply:
+    """304 where the client has this answer already."""
+    etag = f'"{_digest(body)}"'.encode()
+    headers = [(b"cache-control", b"private, no-cache"), (b"etag", etag), (b"x-cache", cached), *told(asked)]
+    if etag in asked.headers.get(b"if-none-match", b""):
+        return Reply(304, b"", headers)
+    return Reply(200, body, [(b"content-type", JSON), *headers])
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def _key(user: str) -> str:

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from system.gateway import edges, policies, routes, search_routes, websocket
+from system.gateway import edges, openapi, policies, routes, websocket
 from system.gateway.auth import Verifier
 from system.gateway.cache import Cache
+from system.gateway.front import FrontDoor
 from system.gateway.gateway import Gateway
 from system.gateway.limits import Limiter
 from system.gateway.recommendations import Popular, Recommendations, Recommender
@@ -28,9 +29,9 @@ def make(settings: GatewaySettings) -> FastAPI:
         async with edges.connect(settings) as ways:
             verifier = Verifier(ways.users, settings.keys_refresh_seconds)
             popular = Popular(ways.recommendation, settings)
-            cache = Cache(redis, policies.RECOMMEND.name, settings.recommend_cache_seconds, Recommendations)
+            cache: Cache[Recommendations] = Cache(redis, policies.RECOMMEND.name, settings.recommend_cache_seconds)
             searcher = Searcher(ways.search, popular)
-            searches = Cache(redis, policies.SEARCH.name, settings.search_cache_seconds, Found)
+            searches: Cache[Found] = Cache(redis, policies.SEARCH.name, settings.search_cache_seconds)
             recommender = Recommender(ways.recommendation, popular)
             limiter = Limiter(store, settings.rate_limit_factor)
             app.state.gateway = Gateway(
@@ -44,10 +45,12 @@ def make(settings: GatewaySettings) -> FastAPI:
     app = kit.create(
         "api-gateway",
         settings,
-        routers=[routes.router, search_routes.router, websocket.router],
+        routers=[websocket.router],
         lifespan=lifespan,
         outermost=True,
+        front=lambda behind: FrontDoor(behind, routes.ROUTES),
     )
+    openapi.describe(app, routes.ROUTES)
     if settings.cors_origins:
         origins = settings.cors_origins.split(",")
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from fastapi import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
 
 from system.gateway.conversation import RefusedError
+from system.gateway.exchange import Headers
+from system.kit import signals, telemetry
+
+MEDIA_TYPE = "text/event-stream"
+# A client that does not read holds its answers in our memory: not for long.
+SEND_SECONDS = 5.0
+STREAMED: Headers = [
+    (b"content-type", MEDIA_TYPE.encode() + b"; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
-class EventStream(Response):
+class EventStream:
     """Sends each piece of `events` at once. A client that hangs up ends them."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no", **headers})
-        # Its length is not known.
-        del self.headers["content-length"]
+    def __init__(self, events: AsyncGenerator[bytes, None], headers: Headers) -> None:
         self._events = events
+        self._headers = headers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope
+    async def send(self, receive: Receive, send: Send) -> None:
         work = asyncio.create_task(self._work(send))
         hung_up = asyncio.create_task(_hung_up(receive))
         hung_up.add_done_callback(lambda _: work.cancel())
@@ -38,23 +43,25 @@ class EventStream(Response):
 
     async def _work(self, send: Send) -> None:
         started = False
+        last = b""
         try:
             async with aclosing(self._events) as pieces:
                 async for piece in pieces:
                     if not started:
                         started = True
-                        await self._start(send)
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-            last = b""
+                        await self._start(send, 200, STREAMED)
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except TimeoutError:
+            telemetry.logger("chat").warning(signals.LOG_DEAF, seconds=SEND_SECONDS)
+            return
         except RefusedError as refusal:
-            self.status_code = refusal.status
-            self.headers["content-type"] = refusal.content_type
-            await self._start(send)
+            await self._start(send, refusal.status, [(b"content-type", refusal.content_type.encode("latin-1"))])
             last = refusal.body
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _start(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+    async def _start(self, send: Send, status: int, headers: Headers) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, *self._headers]})
 
 
 async def _hung_up(receive: Receive) -> None:

@@ -17,7 +17,8 @@ from pydantic_core import from_json, to_json
 
 from system.gateway import policies
 from system.gateway.conversation import ChatSaid, RefusedError, answer, question
-from system.gateway.gateway import Gateway, gateway_of
+from system.gateway.gateway import Gateway
+from system.gateway.stream import SEND_SECONDS
 from system.kit import deadline, problem
 from system.kit.problem import ProblemError
 from system.kit.tokens import Claims
@@ -28,8 +29,6 @@ TOKEN_PREFIX = "bearer."  # noqa: S105
 CODES = {401: 4401, 403: 4403, 503: 4503}
 GOING_AWAY, TRY_AGAIN_LATER = 1001, 1013
 IDLE_SECONDS = 300.0
-# A client that does not read holds its answers in our memory: not for long.
-SEND_SECONDS = 5.0
 WAITING_QUESTIONS = 4
 
 router = APIRouter()
@@ -37,7 +36,7 @@ router = APIRouter()
 
 @router.websocket(f"{policies.CHAT.name}/ws")
 async def chat(socket: WebSocket) -> None:
-    gateway = gateway_of(socket)
+    gateway: Gateway = socket.app.state.gateway
     authorization, subprotocol = _offered(socket)
     await socket.accept(subprotocol)
     try:

@@ -39,11 +39,13 @@ def create(
     lifespan: Lifespan | None = None,
     ready: Mapping[str, Check] | None = None,
     outermost: bool = False,
+    front: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> FastAPI:
     """The service `name`. Each check of `ready` raises while its part is not ready; all of them make /readyz.
 
     An `outermost` service is called by strangers: it does not take a deadline from
     them, with which they could make its providers look slow, nor whom they ask for.
+    What `front` makes of FastAPI's part stands before it, behind what every request goes through.
     """
     telemetry.setup(name, settings.log_level)
 
@@ -62,6 +64,8 @@ def create(
     for router in routers:
         app.include_router(router)
         _announce(router)
+    if front:
+        app.add_middleware(front)
     app.add_middleware(Observe, body_limit=settings.body_limit_bytes, outermost=outermost)
     return app
 

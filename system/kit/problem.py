@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -42,6 +43,16 @@ def document(status: int, detail: str, extra: Mapping[str, Any] | None = None) -
     return {**body, **(extra or {})}
 
 
+def body(status: int, detail: str, extra: Mapping[str, Any] | None = None) -> bytes:
+    return to_json(document(status, detail, extra))
+
+
+def misfit(errors: Iterable[Mapping[str, Any]], *where: str) -> ProblemError:
+    """Says where the input is wrong and why, but never repeats it: it may be a password."""
+    found = [{"where": ".".join(map(str, (*where, *e["loc"]))), "message": e["msg"]} for e in errors]
+    return ProblemError(422, "the request does not fit its schema", extra={"errors": found})
+
+
 def response(
     status: int, detail: str, *, headers: Mapping[str, str] | None = None, extra: Mapping[str, Any] | None = None
 ) -> JSONResponse:
@@ -65,10 +76,8 @@ async def _http(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _validation(_request: Request, error: Exception) -> JSONResponse:
-    """Says where the input is wrong and why, but never repeats it: it may be a password."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    errors = [{"where": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
-    return response(422, "the request does not fit its schema", extra={"errors": errors})
+    return await _problem(_request, misfit(error.errors()))
 
 
 def _title(status: int) -> str:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -58,6 +59,10 @@ class Store:
         signals.EDGE_REQUESTS.labels(self.edge, "success").inc()
         signals.EDGE_DURATION.labels(self.edge).observe(time.monotonic() - started)
         return answer
+
+    def script(self, text: str) -> AsyncScript:
+        """To be called within `ask`; sent to the store once, and named by its hash from then on."""
+        return self._redis.register_script(text)
 
     async def close(self) -> None:
         await self._redis.aclose()

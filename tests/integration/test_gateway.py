@@ -128,7 +128,8 @@ async def account(request: Request) -> Response:
     if upstream.mode.isdigit():
         return JSONResponse({"detail": "no"}, int(upstream.mode))
     headers = {"www-authenticate": "Bearer", "x-internal": "secret"}
-    return JSONResponse({"path": request.url.path, "name": "Ada"}, headers=headers)
+    said = {"path": request.url.path, "query": request.url.query, "name": "Ada"}
+    return JSONResponse(said, headers=headers)
 
 
 @pytest.fixture(scope="module")
@@ -440,6 +441,20 @@ def test_chat_ends_the_call_when_its_client_hangs_up(gateway: Service, chats: Up
     eventually(lambda: chats.requests[-1][0] == "ended", 3, "chat-svc goes on talking to nobody")
 
 
+def test_chat_lets_go_of_a_client_that_never_reads(gateway: Service, chats: Upstream) -> None:
+    chats.mode = "flood"
+    body = json.dumps({"message": "Hi"})
+    head = (
+        "POST /api/chat HTTP/1.1", "host: x", f"authorization: Bearer {token()}",
+        "content-type: application/json", f"content-length: {len(body)}", "", body,
+    )  # fmt: skip
+    with closing(socketlib.create_connection(("127.0.0.1", gateway.port))) as deaf:
+        deaf.setsockopt(socketlib.SOL_SOCKET, socketlib.SO_RCVBUF, 4096)
+        deaf.sendall("\r\n".join(head).encode())
+        eventually(lambda: [path for path, _, _ in chats.requests] == ["/chat", "ended"], 20, "talks on to the deaf")
+    assert homepage(gateway)["recommendations"]["source"] == "model"
+
+
 def test_a_cut_stream_ends_with_a_whole_last_event(gateway: Service, chats: Upstream) -> None:
     chats.mode = "cut"
     (first, last) = events(talk(gateway).text)
@@ -668,6 +683,16 @@ def test_the_rest_of_accounts_needs_one(gateway: Service, accounts: Upstream) ->
     signed = token()
     assert gateway.http.patch("/api/users/me", json={}, headers=bearer(signed)).status_code == 200
     assert accounts.requests[-1][1]["authorization"] == f"Bearer {signed}"
+
+
+def test_the_query_and_the_key_of_a_repeated_purchase_go_on(gateway: Service, accounts: Upstream) -> None:
+    answer = gateway.http.get("/api/users/me/purchases", params={"limit": 3, "x": "ä b"}, headers=bearer())
+    assert answer.json()["query"] == "limit=3&x=%C3%A4+b"
+    headers = {**bearer(), "idempotency-key": "once", "cookie": "secret=1"}
+    gateway.http.post("/api/users/me/purchases", json={}, headers=headers)
+    sent = accounts.requests[-1][1]
+    assert sent["idempotency-key"] == "once"
+    assert "cookie" not in sent
 
 
 @pytest.mark.parametrize(
