@@ -16,6 +16,10 @@ CacheResult = Literal["hit", "stale", "miss", "error"]
 ModelLoad = Literal["loaded", "refused"]
 # What became of a decision that the audit trail was to be told of: all but the first are dropped.
 Telling = Literal["published", "full", "invalid", "stopped"]
+Publication = Literal["confirmed", "failed"]
+# `retried`: failed, and is tried again a few times; `waiting`: until something it needs is back; `returned`: neither
+# could be arranged, so the broker gives it out again.
+Consumption = Literal["done", "duplicate", "retried", "waiting", "dead", "returned"]
 
 REQUEST_DURATION = Histogram(
     "http_server_request_duration_seconds",
@@ -62,6 +66,21 @@ GEN_AI_FIRST_CHUNK = Histogram(
     buckets=(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24),
 )
 GEN_AI_COST = Counter("gen_ai_cost_usd", "List price of a language model's tokens.", ("gen_ai_request_model",))
+PUBLISHED = Counter("queue_published", "Messages given to the broker.", ("event", "result"))
+CONSUMED = Counter("queue_consumed", "Messages taken from a queue by what became of them.", ("queue", "outcome"))
+HANDLING_DURATION = Histogram(
+    "queue_handling_duration_seconds",
+    "Time that one message took its consumer.",
+    ("queue",),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+MESSAGE_AGE = Histogram(
+    "queue_message_age_seconds",
+    "Time from when a message's event happened until it was handled.",
+    ("queue",),
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
+QUEUE_MESSAGES = Gauge("queue_messages", "Messages that wait in a queue.", ("queue",))
 RATE_LIMITED = Counter("rate_limited", "Calls refused because their caller had too many.", ("route", "tier"))
 DECISIONS = Counter("decisions", "Decisions of models for the audit trail, by what became of them.", ("outcome",))
 AUDIT_ENTRIES = Counter("audit_entries", "Decisions that reached the audit trail, by result.", ("outcome",))
@@ -91,6 +110,9 @@ LOG_DECISION = "decision_not_told"
 LOG_TRAIL_WRONG = "audit_trail_wrong"
 LOG_TRAIL_HEAD = "audit_trail_head"
 LOG_TRAIL_UNREAD = "audit_trail_unread"
+LOG_PUBLISHED = "message_published"
+LOG_CONSUMED = "message_consumed"
+LOG_BROKER = "broker"
 
 BREAKER_CHANGES = (("closed", "open"), ("open", "half-open"), ("half-open", "closed"), ("half-open", "open"))
 
@@ -122,6 +144,18 @@ def announce_limit(route: str) -> None:
 def announce_route(route: str, method: str) -> None:
     for status in ("200", "500"):
         REQUEST_DURATION.labels(route, method, status)
+
+
+def announce_published(event: str) -> None:
+    for result in get_args(Publication):
+        PUBLISHED.labels(event, result)
+
+
+def announce_consumed(queue: str) -> None:
+    HANDLING_DURATION.labels(queue)
+    MESSAGE_AGE.labels(queue)
+    for outcome in get_args(Consumption):
+        CONSUMED.labels(queue, outcome)
 
 
 def announce_model() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from servers import Postgres, Server, Service, ServiceFactory, eventually, free_port, package
+from servers import Postgres, Rabbit, Server, Service, ServiceFactory, eventually, free_port, package
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +90,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     client.close()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """One for all: its boot is the longest of all servers'. Who kills it starts it again."""
+    server = Rabbit([], free_port(), tmp_path_factory.mktemp("rabbitmq") / "log")
+    server.start()
+    yield server
+    server.end()

@@ -13,10 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import psutil
 import psycopg
+
+from gameday.runtime import Endpoint
+from gameday.runtime.images import Place, rabbitmq
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,6 +124,54 @@ class Postgres(Server):
     def start(self) -> None:
         super().start()
         eventually(self.answers, 15, "PostgreSQL does not answer")
+
+
+@dataclass
+class Rabbit(Server):
+    """A broker of its own, as the process runtime runs one. Its data lies beside its log and outlives it."""
+
+    def __post_init__(self) -> None:
+        home = self.log.parent
+        place = Place(
+            service=Mock(),
+            endpoints={rabbitmq.PORTS[0]: Endpoint("127.0.0.1", self.port)},
+            environment={},
+            inherited={"PATH": os.environ["PATH"]},
+            arguments=(),
+            home=home,
+            path=lambda path: home / path.lstrip("/"),
+        )
+        launch = asyncio.run(rabbitmq.prepare(place))
+        self.command = list(launch.argv)
+        self.environment = dict(launch.environment)
+
+    @property
+    def url(self) -> str:
+        return f"amqp://127.0.0.1:{self.port}/"
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(b"AMQP\0\0\x09\x01")
+                connection.settimeout(1)
+                return connection.recv(1) == b"\x01"
+        except OSError:
+            return False
+
+    def start(self, within: float = 60) -> None:
+        super().start()
+        eventually(self.answers, within, f"RabbitMQ does not answer: {self.log}")
+
+    def kill(self) -> None:
+        """As a power cut would: nothing is written any more."""
+        assert self.process
+        self.send(signal.SIGKILL)
+        self.process.wait()
+
+    def end(self) -> None:
+        """The broker, and the epmd that it leaves behind."""
+        self.stop()
+        subprocess.run(["epmd", "-port", self.environment["ERL_EPMD_PORT"], "-kill"], env=self.environment)
 
 
 @dataclass
