@@ -50,11 +50,13 @@ def load(
     profiles: Sequence[str] = (),
     time_scale: float = 1.0,
     overrides: Mapping[str, str] | None = None,
+    scale: Mapping[str, int] | None = None,
 ) -> Catalogue:
     """The catalogue of `files`, the first of which says where relative paths start.
 
     A variable is taken from `overrides`, else from `environment`, `.env`, the timers
-    of x-gameday divided by `time_scale`. Raises InputError with all problems.
+    of x-gameday divided by `time_scale`. `scale` says how many replicas a service
+    has, whatever the files say. Raises InputError with all problems.
     """
     if not files:
         raise InputError(Problem(f"no compose file in {Path.cwd()} or above", "name one with -f FILE"))
@@ -70,7 +72,7 @@ def load(
     read = project.read(paths, directory, variables)
     read.problems[:0] = problems
     wanted = {*profiles, *filter(None, variables.get("COMPOSE_PROFILES", "").split(","))}
-    return _Assembly(read, paths, directory, variables, wanted).catalogue()
+    return _Assembly(read, paths, directory, variables, wanted, scale or {}).catalogue()
 
 
 def _dotenv(directory: Path, environment: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
@@ -116,12 +118,14 @@ class _Assembly:
         directory: Path,
         variables: Mapping[str, str],
         profiles: set[str],
+        scale: Mapping[str, int],
     ) -> None:
         self.read = read
         self.files = files
         self.directory = directory
         self.variables = variables
         self.profiles = profiles
+        self.scale = scale
         self.start = Mark(files[0], 1, 1)
         self.sources = Map()
         self.inactive: dict[str, tuple[str, ...]] = {}
@@ -132,7 +136,9 @@ class _Assembly:
         system = self.keys(SystemKeys, self.read.document, [])
         readers = {name: self.reader(name) for name in self.sources}
         services = {name: reader.service(keys[name]) for name, reader in readers.items()}
-        view = consistency.View(self.read.document, self.sources, self.inactive, readers, services, system, keys)
+        view = consistency.View(
+            self.read.document, self.sources, self.inactive, readers, services, system, keys, self.scale
+        )
         self.read.problems += [*consistency.problems(view, self.start)]
         if self.read.problems:
             raise InputError(_in_order(self.read.problems))
@@ -175,7 +181,7 @@ class _Assembly:
         for key, value, mark in entries(self.sources[name]):
             if key not in faulty:
                 usable.put(key, value, mark)
-        return Reader(self.read, self.variables, name, usable, self.sources.marks[name])
+        return Reader(self.read, self.variables, name, usable, self.sources.marks[name], self.scale.get(name))
 
     def faulty(self, name: str) -> set[str]:
         prefix = f"services.{name}."

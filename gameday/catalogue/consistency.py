@@ -21,7 +21,7 @@ _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - read, not bound
 @dataclass(frozen=True)
 class View:
     """A merged document and what was read of it. `sources` are the services that run, as written;
-    `inactive` those whose profiles, which it names, are all off."""
+    `inactive` those whose profiles, which it names, are all off; `scale` are replicas that a command asked for."""
 
     document: Map
     sources: Map
@@ -30,6 +30,7 @@ class View:
     services: Mapping[str, Service]
     system: SystemKeys
     keys: Mapping[str, ServiceKeys]
+    scale: Mapping[str, int]
 
 
 def problems(view: View, start: Mark) -> Iterator[Problem]:
@@ -38,6 +39,8 @@ def problems(view: View, start: Mark) -> Iterator[Problem]:
     yield from _dependencies(view)
     yield from _circles(view)
     yield from _ports(view)
+    yield from _scale(view, start)
+    yield from _replicas(view)
     yield from _resources(view)
     yield from _extension(view, start)
 
@@ -112,6 +115,36 @@ def _claimed(name: str, port: Published, other: str) -> Problem:
     file, line = (port.location.file, port.location.line) if port.location else (None, None)
     message = f"{name!r} publishes port {port.host} {'twice' if name == other else f'as {other!r} does'}"
     return Problem(message, "give one of them another port", file, line, key=f"services.{name}.ports", value=port.host)
+
+
+def _scale(view: View, start: Mark) -> Iterator[Problem]:
+    for name, replicas in view.scale.items():
+        if name not in view.sources:
+            message = f"--scale {name}={replicas}: {name!r} is no service that runs"
+            yield at(start, message, _mend(view, name), value=name)
+
+
+def _replicas(view: View) -> Iterator[Problem]:
+    """What several replicas cannot share: a port of the host, a container's name."""
+    for name, service in view.services.items():
+        if service.replicas < 0:
+            yield at(view.sources.marks[name], f"{name!r} has {service.replicas} replicas", "write a number from 0 on")
+        if service.replicas <= 1:
+            continue
+        for port in service.published:
+            if port.host is not None:
+                yield _fought_over(service, port)
+        if own := view.readers[name].source.get("container_name"):
+            mark = view.readers[name].source.marks["container_name"]
+            message = f"{name!r} has {service.replicas} replicas and one container name"
+            yield at(mark, message, "remove it", ["services", name, "container_name"], own)
+
+
+def _fought_over(service: Service, port: Published) -> Problem:
+    file, line = (port.location.file, port.location.line) if port.location else (None, None)
+    message = f"{service.name!r} publishes port {port.host} and has {service.replicas} replicas: only one can have it"
+    mend = f"publish `{port.target}` without a port of the host, or put a service with one replica before it"
+    return Problem(message, mend, file, line, key=f"services.{service.name}.ports", value=port.host)
 
 
 def _resources(view: View) -> Iterator[Problem]:

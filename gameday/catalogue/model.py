@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from gameday.catalogue import replicas
 
 
 class EdgeKind(StrEnum):
@@ -110,7 +112,10 @@ class ProviderStates:
 
 @dataclass(frozen=True)
 class Service:
-    """`environment` is complete: env_file, `.env` and defaults are resolved."""
+    """`environment` is complete: env_file, `.env` and defaults are resolved.
+
+    `number` says which of several replicas it is; None in a catalogue, and where there is only one.
+    """
 
     name: str
     location: Location
@@ -130,6 +135,18 @@ class Service:
     process_command: tuple[str, ...] | None = None
     metrics_path: str | None = None
     provider_states: ProviderStates | None = None
+    number: int | None = None
+
+    @property
+    def replica(self) -> str:
+        """What this one replica is called, everywhere."""
+        return replicas.name(self.name, self.number)
+
+    def each(self) -> tuple[Service, ...]:
+        """Every replica by itself; the service alone where there is one."""
+        if self.replicas == 1:
+            return (self,)
+        return tuple(replace(self, number=number) for number in range(1, self.replicas + 1))
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -186,6 +203,14 @@ class Catalogue:
 
     def consumers(self, provider: str) -> Iterator[Edge]:
         return (edge for edge in self.edges if edge.provider == provider)
+
+    def replicas(self, name: str) -> tuple[Service, ...]:
+        """All that `web` or the one that `web#2` names. Raises KeyError where there is none of that name."""
+        each = self.services[replicas.service(name)].each()
+        found = tuple(one for one in each if name in (one.name, one.replica))
+        if not found and name not in self.services:
+            raise KeyError(name)
+        return found
 
     def find(self, name: str) -> tuple[Edge, ...]:
         """The edges called `consumer->provider` or `consumer->provider:port`."""

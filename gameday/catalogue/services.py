@@ -30,12 +30,22 @@ _VOLUME_MODES = {"ro", "rw", "z", "Z", "cached", "delegated", "consistent", "noc
 class Reader:
     """Turns one service's mapping into a Service; what is wrong goes to the project's problems."""
 
-    def __init__(self, project: Project, variables: Mapping[str, str], name: str, source: Map, mark: Mark) -> None:
+    def __init__(
+        self,
+        project: Project,
+        variables: Mapping[str, str],
+        name: str,
+        source: Map,
+        mark: Mark,
+        scale: int | None = None,
+    ) -> None:
+        """`scale`: the replicas that a command asked for, whatever the file says."""
         self.project = project
         self.variables = variables
         self.name = name
         self.source = source
         self.here = mark
+        self.scale = scale
 
     def service(self, keys: ServiceKeys) -> Service:
         return Service(
@@ -188,6 +198,8 @@ class Reader:
         return Volume(kind, source, target, read_only)
 
     def replicas(self) -> int:
+        if self.scale is not None:
+            return self.scale
         deploy = self.source.get("deploy")
         if isinstance(deploy, Map) and deploy.get("replicas") is not None:
             return self.whole(deploy, "replicas", 1, "deploy")

@@ -45,10 +45,14 @@ class ProxyHost:
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read())
 
-    async def open(self, edge: Edge, upstream: Endpoint) -> EdgeWire:
-        """A new listener on loopback whose connections are carried to `upstream`."""
-        opened = await self.call("open", host=upstream.host, port=upstream.port)
-        return EdgeWire(edge, Endpoint(opened["host"], opened["port"]), upstream, self, opened["wire"])
+    async def open(self, edge: Edge, *upstreams: Endpoint) -> EdgeWire:
+        """A new listener on loopback whose connections are carried to `upstreams` in turn."""
+        opened = await self.call("open", upstreams=[asdict(each) for each in upstreams])
+        return EdgeWire(edge, Endpoint(opened["host"], opened["port"]), upstreams, self, opened["wire"])
+
+    async def balance(self, listen: Endpoint, *upstreams: Endpoint) -> None:
+        """Carries what comes to `listen`, on loopback, to `upstreams` in turn."""
+        await self.call("open", upstreams=[asdict(each) for each in upstreams], port=listen.port)
 
     async def call(self, op: str, **arguments: Any) -> Any:
         """Raises GamedayError where the proxy refuses, ProxyGone where there is none."""
@@ -108,12 +112,13 @@ class EdgeWire:
 
     edge: Edge
     listen: Endpoint
-    upstream: Endpoint
+    upstreams: Sequence[Endpoint]
     host: ProxyHost
     number: int
 
-    async def counters(self) -> Counters:
-        return Counters(**await self.host.call("counters", wire=self.number))
+    async def counters(self, upstream: Endpoint | None = None) -> Counters:
+        index = None if upstream is None else self.upstreams.index(upstream)
+        return Counters(**await self.host.call("counters", wire=self.number, upstream=index))
 
     async def toxics(self) -> Sequence[Toxic]:
         return [Toxic(**toxic) for toxic in await self.host.call("toxics", wire=self.number)]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from gameday.proxy.pipe import Pipe, close, reset
 from gameday.proxy.toxics import STAGES, Stage
-from gameday.runtime import Endpoint, Toxic
+from gameday.runtime import Toxic
 
 if TYPE_CHECKING:
-    from gameday.proxy.tally import Tally
+    from gameday.proxy.tally import Tally, Upstream
 
 # Drivers say goodbye (PostgreSQL's Terminate, Redis' QUIT) and hang up in one breath.
 # Nobody waits for an answer to that, so it is not an attempt that stayed without one.
@@ -90,12 +90,20 @@ class Side(asyncio.Protocol):
 
 
 class Link:
-    """`pending` counts the attempts of this link that have got no byte back yet."""
+    """The first of `upstreams` that can be reached is the provider.
+
+    `pending` counts the attempts of this link that have got no byte back yet.
+    """
 
     def __init__(
-        self, upstream: Endpoint, tally: Tally, toxics: Callable[[], list[Toxic]], done: Callable[[Link], None]
+        self,
+        upstreams: Sequence[Upstream],
+        tally: Tally,
+        toxics: Callable[[], list[Toxic]],
+        done: Callable[[Link], None],
     ) -> None:
-        self.upstream = upstream
+        self.upstreams = upstreams
+        self.upstream = upstreams[0]
         self.tally = tally
         self.pending = 0
         self.over = False
@@ -152,6 +160,7 @@ class Link:
             return
         if side is self.provider:
             self.tally.refused += self.pending
+            self.upstream.refused += self.pending
             self._answered(self.pending)
         elif time.monotonic() - self._asked < GOODBYE_SECONDS:
             self._asked = 0.0
@@ -188,13 +197,28 @@ class Link:
         self._finish(reset)
 
     async def _connect(self) -> None:
+        for upstream in self.upstreams:
+            if upstream is not self.upstream:
+                self._pass_over(upstream)
+            if await self._reaches(upstream):
+                return
+        self.ended(self.provider)
+        self.reset()
+
+    async def _reaches(self, upstream: Upstream) -> bool:
+        host, port = upstream.endpoint.host, upstream.endpoint.port
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: self.provider, self.upstream.host, self.upstream.port
-            )
+            await asyncio.get_running_loop().create_connection(lambda: self.provider, host, port)
         except OSError:
-            self.ended(self.provider)
-            self.reset()
+            return False
+        return True
+
+    def _pass_over(self, upstream: Upstream) -> None:
+        """The one before refused: what it owes is now owed by `upstream`."""
+        self.upstream.refused += self.pending
+        self.upstream.unanswered -= self.pending
+        upstream.unanswered += self.pending
+        self.upstream = upstream
 
     def _reached(self) -> None:
         if self.over:
@@ -208,10 +232,12 @@ class Link:
     def _attempted(self) -> None:
         self.tally.attempts += 1
         self.tally.unanswered += 1
+        self.upstream.unanswered += 1
         self.pending += 1
 
     def _answered(self, attempts: int) -> None:
         self.tally.unanswered -= attempts
+        self.upstream.unanswered -= attempts
         self.pending -= attempts
 
     def _finish(self, end: Callable[[asyncio.Transport], None]) -> None:

@@ -1,4 +1,9 @@
-"""One wire inside the proxy: a listening socket, its connections, its toxics and their deadlines."""
+"""One wire inside the proxy: a listening socket, its connections, its toxics and their deadlines.
+
+Connections go to the replicas of the provider in turn. One that refuses a
+connection is passed over; Docker's name server does no better, and needs no
+knowledge of what is spoken.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gameday.proxy.link import Link, Side
-from gameday.proxy.tally import Tally
+from gameday.proxy.tally import Tally, Upstream
 from gameday.proxy.toxics import STAGES
 from gameday.runtime import Endpoint, Toxic
 
@@ -16,17 +21,19 @@ STREAMS = ("upstream", "downstream")
 
 
 class Listener:
-    def __init__(self, upstream: Endpoint) -> None:
-        self.upstream = upstream
+    def __init__(self, upstreams: Sequence[Endpoint]) -> None:
+        self.upstreams = [Upstream(endpoint) for endpoint in upstreams]
         self.tally = Tally()
         self.links: set[Link] = set()
         self._toxics: dict[str, Toxic] = {}
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
         self._server: asyncio.Server | None = None
+        self._turn = -1
 
-    async def open(self) -> Endpoint:
+    async def open(self, port: int = 0) -> Endpoint:
+        """Listens on `port` of loopback; 0: on a free one."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, "127.0.0.1", 0, backlog=BACKLOG)
+        self._server = await loop.create_server(self._accept, "127.0.0.1", port, backlog=BACKLOG)
         return Endpoint(*self._server.sockets[0].getsockname()[:2])
 
     def toxics(self) -> list[Toxic]:
@@ -50,7 +57,9 @@ class Listener:
             link.detach(name)
 
     def _accept(self) -> Side:
-        link = Link(self.upstream, self.tally, self.toxics, self.links.discard)
+        self._turn = (self._turn + 1) % len(self.upstreams)
+        in_turn = [*self.upstreams[self._turn :], *self.upstreams[: self._turn]]
+        link = Link(in_turn, self.tally, self.toxics, self.links.discard)
         self.links.add(link)
         return link.consumer
 

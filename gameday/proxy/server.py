@@ -36,9 +36,9 @@ class Server:
             return {"id": request["id"], "error": f"{type(error).__name__}: {error}"}
         return {"id": request["id"], "result": result}
 
-    async def _open(self, host: str, port: int) -> dict[str, Any]:
-        listener = Listener(Endpoint(host, port))
-        listen = await listener.open()
+    async def _open(self, upstreams: list[dict[str, Any]], port: int = 0) -> dict[str, Any]:
+        listener = Listener([Endpoint(**each) for each in upstreams])
+        listen = await listener.open(port)
         self._listeners.append(listener)
         return {"wire": len(self._listeners) - 1, "host": listen.host, "port": listen.port}
 
@@ -51,8 +51,12 @@ class Server:
     async def _toxics(self, wire: int) -> list[dict[str, Any]]:
         return [asdict(toxic) for toxic in self._listeners[wire].toxics()]
 
-    async def _counters(self, wire: int) -> dict[str, int]:
-        return asdict(self._listeners[wire].tally)
+    async def _counters(self, wire: int, upstream: int | None = None) -> dict[str, int]:
+        listener = self._listeners[wire]
+        if upstream is None:
+            return asdict(listener.tally)
+        one = listener.upstreams[upstream]
+        return {"refused": one.refused, "unanswered": one.unanswered}
 
 
 async def serve() -> None:

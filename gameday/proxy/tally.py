@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gameday.runtime import Endpoint
+
 
 @dataclass(slots=True)
 class Tally:
@@ -14,3 +16,12 @@ class Tally:
     unanswered: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+
+
+@dataclass(slots=True)
+class Upstream:
+    """One of the provider's replicas, and what it alone left its consumers without."""
+
+    endpoint: Endpoint
+    refused: int = 0
+    unanswered: int = 0

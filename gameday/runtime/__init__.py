@@ -44,7 +44,10 @@ class ProcessId:
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """`detail` says why a service is not healthy; `pss_mb` is the memory of its whole tree in MiB."""
+    """`name` is the replica's where a service has several: `web#2`.
+
+    `detail` says why it is not healthy; `pss_mb` is the memory of its whole tree in MiB.
+    """
 
     name: str
     state: State
@@ -66,6 +69,9 @@ class Counters:
     unanswered   attempts of which the provider knows and that got no byte back yet,
                  also after the consumer gave up; what a toxic swallowed is not among them
     bytes_up, bytes_down   received from the consumer and from the provider
+
+    Of one of several upstreams there are `refused` and `unanswered` alone. What one refused
+    and another took is refused by the first and not refused in all.
     """
 
     connections: int = 0
@@ -93,13 +99,14 @@ class Toxic:
 
 
 class Wire(Protocol):
-    """An edge that runs through a proxy of ours."""
+    """An edge that runs through a proxy of ours, to each replica of its provider in turn."""
 
     edge: Edge
     listen: Endpoint
-    upstream: Endpoint
+    upstreams: Sequence[Endpoint]
 
-    async def counters(self) -> Counters: ...
+    async def counters(self, upstream: Endpoint | None = None) -> Counters:
+        """Of all, or of one of `upstreams`."""
 
     async def toxics(self) -> Sequence[Toxic]: ...
 
@@ -114,6 +121,8 @@ class NotReady(GamedayError):
 
 
 class Runtime(Protocol):
+    """`service` is a name of the catalogue, or that of a replica (`web#2`) where a service has several."""
+
     name: str
     catalogue: Catalogue
 
@@ -127,12 +136,19 @@ class Runtime(Protocol):
         """Ends everything. Idempotent; no process is left."""
 
     async def restart(self, service: str) -> None:
-        """Ends what is left of `service`, starts it on the same port, waits until healthy."""
+        """Ends what is left of `service`, starts it on the same port, waits until healthy.
 
-    async def list(self) -> Sequence[ServiceStatus]: ...
+        Replicas one after another.
+        """
+
+    async def list(self) -> Sequence[ServiceStatus]:
+        """Every replica of every service."""
 
     def endpoint(self, service: str, port: int | None = None) -> Endpoint:
-        """Where the service itself listens, past any proxy. None: its first port."""
+        """Where the service itself listens, past any proxy. None: its first port.
+
+        Of a service with several replicas: where it is carried to each of them in turn.
+        """
 
     def processes(self, service: str) -> Sequence[ProcessId]:
         """Every living process of the service's tree, its replicas included."""
@@ -140,4 +156,5 @@ class Runtime(Protocol):
     def wire(self, edge: Edge) -> Wire | None:
         """The proxy of `edge`; None where it is not wired."""
 
-    def logs(self, service: str) -> Path: ...
+    def logs(self, service: str) -> Path:
+        """Each replica writes its own."""

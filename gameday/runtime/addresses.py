@@ -7,9 +7,11 @@ and the port it was given.
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gameday.runtime import Endpoint
 from gameday.runtime.ports import LOOPBACK
@@ -37,6 +39,37 @@ def text(content: str, table: Mapping[str, str]) -> str:
         return content
     names = "|".join(re.escape(name) for name in sorted(table, key=len, reverse=True))
     return re.sub(rf"(?<![\w.-])(?:{names})(?!\d)", lambda match: table[match[0]], content)
+
+
+def targets(content: str, replicas: Mapping[str, Sequence[str]]) -> str:
+    """A Prometheus configuration that names every replica where it named their service.
+
+    `replicas`: `web:80` -> `web#1:80`, `web#2:80`. Only whole entries under `targets` are
+    lists of what is to be scraped; in a URL or a relabelling one address must stay one.
+    """
+    if "static_configs" not in content or not any(address in content for address in replicas):
+        return content
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    reader = YAML(typ="rt")
+    try:
+        tree = reader.load(content)
+    except YAMLError:
+        return content  # whose reader will say what is wrong with it
+    _list_replicas(tree, replicas)
+    written = io.StringIO()
+    reader.dump(tree, written)
+    return written.getvalue()
+
+
+def _list_replicas(tree: Any, replicas: Mapping[str, Sequence[str]]) -> None:
+    children = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, child in children:
+        if key == "targets" and isinstance(child, list):
+            tree[key] = [each for target in child for each in replicas.get(target, [target])]
+        else:
+            _list_replicas(child, replicas)
 
 
 def health(test: Iterable[str], name: str, endpoints: Mapping[int, Endpoint]) -> list[str]:

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from gameday.catalogue import Catalogue, Edge
+from gameday.catalogue.replicas import service
 from gameday.runtime import Counters, Endpoint, NotReady, ProcessId, ServiceStatus, State, Toxic
 from gameday.runtime.order import closure
 
@@ -28,16 +29,19 @@ _BOOT = "fake-boot"
 class FakeWire:
     """A wire without a socket. `attempt` plays a consumer's request."""
 
-    def __init__(self, edge: Edge, listen: Endpoint, upstream: Endpoint, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, edge: Edge, listen: Endpoint, upstreams: Sequence[Endpoint], clock: Callable[[], float]
+    ) -> None:
         self.edge = edge
         self.listen = listen
-        self.upstream = upstream
+        self.upstreams = upstreams
         self._clock = clock
         self._counters = Counters()
+        self._shares = [Counters() for _ in upstreams]
         self._toxics: dict[str, tuple[Toxic, float]] = {}
 
-    async def counters(self) -> Counters:
-        return self._counters
+    async def counters(self, upstream: Endpoint | None = None) -> Counters:
+        return self._counters if upstream is None else self._shares[self.upstreams.index(upstream)]
 
     async def toxics(self) -> Sequence[Toxic]:
         now = self._clock()
@@ -50,8 +54,14 @@ class FakeWire:
     async def remove(self, name: str) -> None:
         self._toxics.pop(name, None)
 
-    async def attempt(self, *, reachable: bool = True, size: int = 100) -> None:
-        """A consumer connects and asks; `reachable` says whether the provider is there."""
+    async def attempt(self, *, reachable: bool = True, size: int = 100, passed_over: Sequence[Endpoint] = ()) -> None:
+        """A consumer connects and asks; `reachable` says whether the provider is there.
+
+        `passed_over` are replicas that refused before another took it.
+        """
+        for upstream in passed_over:
+            index = self.upstreams.index(upstream)
+            self._shares[index] = replace(self._shares[index], refused=self._shares[index].refused + 1)
         toxics = await self.toxics()
         before = self._counters
         answered = reachable and not any(toxic.kind in ("timeout", "reset_peer", "down") for toxic in toxics)
@@ -86,18 +96,19 @@ class FakeRuntime:
         self._status: dict[str, ServiceStatus] = {}
         self._processes: dict[str, list[ProcessId]] = {}
         ports = count(_FIRST_PORT)
+        self._replicas = self._names(catalogue.services)
         self._endpoints = {
-            service.name: {port: Endpoint("127.0.0.1", next(ports)) for port in service.ports}
-            for service in catalogue.services.values()
+            name: {port: Endpoint("127.0.0.1", next(ports)) for port in catalogue.services[service(name)].ports}
+            for name in dict.fromkeys((*catalogue.services, *self._replicas))
         }
         self._wires = {
-            edge: FakeWire(edge, Endpoint("127.0.0.1", next(ports)), self.endpoint(edge.provider, edge.port), clock)
+            edge: FakeWire(edge, Endpoint("127.0.0.1", next(ports)), self._upstreams(edge), clock)
             for edge in catalogue.edges
             if wired and self._endpoints[edge.provider]
         }
 
     async def start(self, services: Collection[str] | None = None) -> None:
-        for name in closure(self.catalogue, services):
+        for name in self._names(closure(self.catalogue, services)):
             if self._status.get(name, ServiceStatus(name, State.PENDING)).state is not State.HEALTHY:
                 self._launch(name)
 
@@ -112,31 +123,30 @@ class FakeRuntime:
             self._status[name] = self._dead(name, State.STOPPED)
 
     async def restart(self, service: str) -> None:
-        self._known(service)
-        self._launch(service)
+        for name in self._names([service]):
+            self._launch(name)
 
     async def list(self) -> Sequence[ServiceStatus]:
-        return [self._status.get(name, ServiceStatus(name, State.PENDING)) for name in self.catalogue.services]
+        return [self._status.get(name, ServiceStatus(name, State.PENDING)) for name in self._replicas]
 
     def endpoint(self, service: str, port: int | None = None) -> Endpoint:
-        self._known(service)
         ports = self._endpoints[service]
         return next(iter(ports.values())) if port is None else ports[port]
 
     def processes(self, service: str) -> Sequence[ProcessId]:
-        self._known(service)
-        return tuple(self._processes.get(service, ()))
+        return tuple(process for name in self._names([service]) for process in self._processes.get(name, ()))
 
     def wire(self, edge: Edge) -> FakeWire | None:
         return self._wires.get(edge)
 
     def logs(self, service: str) -> Path:
-        self._known(service)
+        self.catalogue.replicas(service)
         return self._directory / f"{service}.log"
 
     def crash(self, service: str, exit_code: int = -9) -> None:
         """The service dies by itself, as after `kill -9`."""
-        self._status[service] = self._dead(service, State.EXITED, exit_code)
+        for name in self._names([service]):
+            self._status[name] = self._dead(name, State.EXITED, exit_code)
 
     def adopt(self, service: str, processes: Sequence[ProcessId]) -> None:
         """From now on `processes(service)` gives these: a test's real processes."""
@@ -154,6 +164,9 @@ class FakeRuntime:
         self._processes[name] = []
         return ServiceStatus(name, state, self._endpoints[name], exit_code=exit_code)
 
-    def _known(self, service: str) -> None:
-        if service not in self.catalogue.services:
-            raise KeyError(service)
+    def _names(self, services: Collection[str]) -> list[str]:
+        """Of every replica. Raises KeyError for a name that the catalogue does not hold."""
+        return [each.replica for name in services for each in self.catalogue.replicas(name)]
+
+    def _upstreams(self, edge: Edge) -> list[Endpoint]:
+        return [self.endpoint(name, edge.port) for name in self._names([edge.provider])]

@@ -22,7 +22,8 @@ _LARGEST_CONFIG = 1 << 20
 class Layout:
     """Allots the ports of `services` at once. Raises InputError naming the published ports in use.
 
-    `addresses` are further `host:port` names and what stands for them in
+    Of a service with several replicas each has ports of its own, and the service has
+    those from which its replicas are reached in turn. `further` are further `host:port` names and what stands for them in
     configuration files: gameday's own webhook.
     """
 
@@ -31,12 +32,21 @@ class Layout:
     ) -> None:
         self._catalogue = catalogue
         self._state = state
-        wanted = {name: container_ports(catalogue, catalogue.services[name]) for name in services}
+        wanted = dict(_container_ports(catalogue, services))
         self.endpoints = ports.allot(wanted, catalogue.services, state.directory)
         self._mounted: dict[str, dict[str, Path]] = {}
         self._addresses = dict(further or {}) | {
             f"{name}:{port}": str(endpoint) for name, own in self.endpoints.items() for port, endpoint in own.items()
         }
+        self._scraped = dict(self._replicas(services))
+
+    def _replicas(self, services: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+        """Address of a service with several replicas -> the addresses of these, all as compose would write them."""
+        for name in services:
+            each = self._catalogue.services[name].each()
+            if len(each) > 1:
+                for port in self.endpoints[name]:
+                    yield f"{name}:{port}", [f"{one.replica}:{port}" for one in each]
 
     def environment(self, service: Service, provider: Callable[[str, int | None], Endpoint | None]) -> dict[str, str]:
         """Providers at the `Endpoint` that `provider(service, port)` gives, own ports and paths as they are here."""
@@ -48,7 +58,7 @@ class Layout:
         named = edges.rewritten(self._catalogue, service.name, address)
         # A value that names a provider says nothing of where the service itself listens.
         untouched = {key: value for key, value in named.items() if value == service.environment[key]}
-        values = named | addresses.own(untouched, self.endpoints[service.name])
+        values = named | addresses.own(untouched, self.endpoints[service.replica])
         return {key: addresses.paths(value, self.mounts(service)) for key, value in values.items()}
 
     def arguments(self, service: Service) -> list[str]:
@@ -57,7 +67,7 @@ class Layout:
         if runs_image(service):
             return [self._inside(argument, service) for argument in service.command or ()]
         argv = [addresses.paths(argument, mounts) for argument in command(service)]
-        argv = addresses.arguments(argv, self.endpoints[service.name])
+        argv = addresses.arguments(argv, self.endpoints[service.replica])
         return [sys.executable, *argv[1:]] if argv[0] in ("python", "python3") else argv
 
     def _inside(self, argument: str, service: Service) -> str:
@@ -75,7 +85,7 @@ class Layout:
 
     def health(self, service: Service) -> list[str]:
         test = service.health.test if service.health else ()
-        return addresses.health(test, service.name, self.endpoints[service.name])
+        return addresses.health(test, service.name, self.endpoints[service.replica])
 
     def path(self, service: Service) -> Callable[[str], Path]:
         """Container path -> path here: below a mount, or else below a directory of the service's own."""
@@ -89,25 +99,25 @@ class Layout:
         return find_path
 
     def home(self, service: Service) -> Path:
-        home = self._state.volumes / f"{service.name}.home"
+        home = self._state.volumes / f"{service.replica}.home"
         home.mkdir(parents=True, exist_ok=True)
         return home
 
     def mounts(self, service: Service) -> dict[str, Path]:
         """Container path -> directory or file here, for each volume. Configuration is copied once."""
-        if service.name not in self._mounted:
-            self._mounted[service.name] = {target.rstrip("/"): path for target, path in self._mounts(service)}
-        return self._mounted[service.name]
+        if service.replica not in self._mounted:
+            self._mounted[service.replica] = {target.rstrip("/"): path for target, path in self._mounts(service)}
+        return self._mounted[service.replica]
 
     def refresh(self, service: Service) -> None:
         """Configuration is read again at the next asking."""
-        self._mounted.pop(service.name, None)
+        self._mounted.pop(service.replica, None)
 
     def _mounts(self, service: Service) -> Iterator[tuple[str, Path]]:
         for volume in service.volumes:
             if volume.kind != "bind":
                 # An anonymous volume is named by its service and its place.
-                name = volume.source or f"{service.name}{volume.target.replace('/', '-')}"
+                name = volume.source or f"{service.replica}{volume.target.replace('/', '-')}"
                 directory = self._state.volumes / name
                 directory.mkdir(parents=True, exist_ok=True)
                 yield volume.target, directory
@@ -118,7 +128,7 @@ class Layout:
 
     def _rewritten(self, service: Service, target: str, source: Path) -> Path:
         """A copy of the configuration `source` in which every address is the one of this machine."""
-        copy = self._state.config / service.name / target.strip("/").replace("/", "-")
+        copy = self._state.config / service.replica / target.strip("/").replace("/", "-")
         files = [path for path in sorted(source.rglob("*")) if path.is_file()] if source.is_dir() else [source]
         for file in files:
             to = copy / file.relative_to(source) if source.is_dir() else copy
@@ -130,7 +140,8 @@ class Layout:
         content = file.read_bytes()
         try:
             if len(content) <= _LARGEST_CONFIG:
-                content = addresses.text(content.decode(), self._addresses).encode()
+                listed = addresses.targets(content.decode(), self._scraped)
+                content = addresses.text(listed, self._addresses).encode()
         except UnicodeDecodeError:
             pass
         to.unlink(missing_ok=True)
@@ -148,6 +159,15 @@ def command(service: Service) -> list[str]:
     if service.process_command is not None:
         return list(service.process_command)
     return [*(service.entrypoint or ()), *(service.command or ())]
+
+
+def _container_ports(catalogue: Catalogue, services: Collection[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for name in services:
+        service = catalogue.services[name]
+        ports_of_each = container_ports(catalogue, service)
+        yield name, ports_of_each
+        for one in service.each():
+            yield one.replica, ports_of_each
 
 
 def container_ports(catalogue: Catalogue, service: Service) -> tuple[int, ...]:

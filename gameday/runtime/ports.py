@@ -28,13 +28,17 @@ def allot(
 ) -> dict[str, dict[int, Endpoint]]:
     """Gives each container port in `wanted` a port of the host: the published one or a free one.
 
+    What is wanted for a name that is none of `services`, that of a replica, is free.
     The same `place` gets the same free ports again where nothing else took them.
     Raises InputError naming every published port that is in use.
     """
     published = {
-        (name, entry.target): entry for name in wanted for entry in services[name].published if entry.host is not None
+        (name, entry.target): entry
+        for name in wanted
+        for entry in (services[name].published if name in services else ())
+        if entry.host is not None
     }
-    found = problems([services[name] for name in wanted])
+    found = problems([services[name] for name in wanted if name in services])
     if found:
         raise InputError(found)
     free = _free(place, _ALLOTTED, taken={entry.host for entry in published.values() if entry.host})

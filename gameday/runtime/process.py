@@ -1,7 +1,8 @@
 """The embedded runtime: every service is a process on loopback. Needs no Docker.
 
 Compose's `restart:` policies are not honoured: a service that a fault killed stays
-dead until the fault is undone. Of several replicas one is run.
+dead until the fault is undone. Where a service has several replicas, each has ports
+of its own, and the ports of the service carry connections to them in turn.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ _MEMORY_SECONDS = 2.0
 class Proxy(Protocol):
     """Where wires come from: `gameday.proxy.ProxyHost`."""
 
-    async def open(self, edge: Edge, upstream: Endpoint) -> Wire: ...
+    async def open(self, edge: Edge, *upstreams: Endpoint) -> Wire: ...
+
+    async def balance(self, listen: Endpoint, *upstreams: Endpoint) -> None: ...
 
 
 class ProcessRuntime:
-    """One system. `system` names it in its processes' markers; `proxy` makes it wired.
+    """One system. `system` names it in its processes' markers.
 
+    Every edge runs through `proxy` where the system is `wired`, and what leads to
+    several replicas in any case: it can be None only where there is neither.
     `addresses` are further `host:port` names for configuration files. `on_process`
     is told of each process that is started or that daemonised itself.
     """
@@ -49,6 +54,7 @@ class ProcessRuntime:
         *,
         system: str,
         proxy: Proxy | None = None,
+        wired: bool = True,
         addresses: Mapping[str, str] | None = None,
         on_process: Callable[[str, ProcessId], None] = lambda *_: None,
     ) -> None:
@@ -56,6 +62,7 @@ class ProcessRuntime:
         self._state = state
         self._system = system
         self._proxy = proxy
+        self._wired = wired and proxy is not None
         self._addresses = addresses or {}
         self._on_process = on_process
         self._host: Host | None = None
@@ -66,12 +73,12 @@ class ProcessRuntime:
     async def start(self, services: Collection[str] | None = None) -> None:
         names = closure(self.catalogue, services)
         host = self._host or await self._prepare(names)
-        for name in names:
-            service = self.catalogue.services[name]
-            self._units.setdefault(name, Unit(service, host, self.logs(name)))
-        for name in names:
-            self._units[name].begin(list(self._awaited(self._units[name].service)))
-        await asyncio.gather(*(asyncio.shield(self._units[name].launched) for name in names))
+        replicas = [each for name in names for each in self.catalogue.replicas(name)]
+        for each in replicas:
+            self._units.setdefault(each.replica, Unit(each, host, self.logs(each.replica)))
+        for each in replicas:
+            self._units[each.replica].begin(list(self._awaited(each)))
+        await asyncio.gather(*(asyncio.shield(self._units[each.replica].launched) for each in replicas))
 
     async def wait_ready(self, timeout: float) -> None:
         units = list(self._units.values())
@@ -97,31 +104,33 @@ class ProcessRuntime:
             raise errors[0]
 
     async def restart(self, service: str) -> None:
-        self._known(service)
-        if service not in self._units:
+        units = self._of(service)
+        if not units:
             raise GamedayError(f"{service} was not started")
-        await self._units[service].restart()
+        for unit in units:
+            await unit.restart()
 
     async def list(self, *, memory: bool = True) -> Sequence[ServiceStatus]:
         """Without `memory` no kernel has to walk page tables: for who asks often."""
         measured = await self._measured() if memory else {}
-        return [self._status(name, measured.get(name)) for name in self.catalogue.services]
+        replicas = [each.replica for name in self.catalogue.services for each in self.catalogue.replicas(name)]
+        return [self._status(name, measured.get(name)) for name in replicas]
 
     def endpoint(self, service: str, port: int | None = None) -> Endpoint:
-        self._known(service)
+        self.catalogue.replicas(service)
         ports = self.endpoints()[service]
         return next(iter(ports.values())) if port is None else ports[port]
 
     def endpoints(self) -> Mapping[str, Mapping[int, Endpoint]]:
-        """Container port -> where it is, for every service that was started."""
+        """Container port -> where it is, for every service that was started and each of its replicas."""
         return self._host.layout.endpoints if self._host else {}
 
     def processes(self, service: str) -> Sequence[ProcessId]:
-        self._known(service)
-        return self._host.tracker.members(service) if self._host else ()
+        names = {each.replica for each in self.catalogue.replicas(service)}
+        return [process for process, owner in self.members().items() if owner in names]
 
     def members(self) -> Mapping[ProcessId, str]:
-        """Every living process with its service. Finds and buries orphans too: to be called now and then."""
+        """Every living process with its service or replica. Finds and buries orphans too: to be called now and then."""
         return self._host.tracker.scan() if self._host else {}
 
     def wire(self, edge: Edge) -> Wire | None:
@@ -131,7 +140,7 @@ class ProcessRuntime:
         return tuple(self._wires.values())
 
     def logs(self, service: str) -> Path:
-        self._known(service)
+        self.catalogue.replicas(service)
         return self._state.logs / f"{service}.log"
 
     @property
@@ -158,6 +167,7 @@ class ProcessRuntime:
         )
         if any(_is_python(self.catalogue.services[name]) for name in names):
             self._host.fork_server.start()
+        await self._balance(names)
         await self._open_wires(names)
         return self._host
 
@@ -167,12 +177,23 @@ class ProcessRuntime:
             self.catalogue.preload, self.catalogue.directory, marked, self._state.logs / "forkserver.log"
         )
 
+    async def _balance(self, names: Collection[str]) -> None:
+        for name in names:
+            replicas = [each.replica for each in self.catalogue.replicas(name)]
+            for port, listen in self.endpoints()[name].items() if len(replicas) > 1 else ():
+                if self._proxy is None:
+                    raise GamedayError(f"{name} has {len(replicas)} replicas, and there is no proxy before them")
+                await self._proxy.balance(listen, *(self.endpoint(replica, port) for replica in replicas))
+
     async def _open_wires(self, names: Collection[str]) -> None:
-        if self._proxy is None:
+        if self._proxy is None or not self._wired:
             return
         for edge in self.catalogue.edges:
             if edge.env and edge.consumer in names and edge.provider in names:
-                self._wires[edge] = await self._proxy.open(edge, self.endpoint(edge.provider, edge.port))
+                replicas = self.catalogue.replicas(edge.provider)
+                upstreams = [self.endpoint(each.replica, edge.port) for each in replicas]
+                if upstreams:
+                    self._wires[edge] = await self._proxy.open(edge, *upstreams)
 
     def _provider(self, consumer: str, provider: str, port: int | None) -> Endpoint | None:
         """Where `consumer` finds `provider`: at the proxy of the edge, or itself; None where it was not started."""
@@ -184,13 +205,12 @@ class ProcessRuntime:
 
     def _awaited(self, service: Service) -> Iterator[asyncio.Future[None]]:
         for name, condition in service.depends_on.items():
-            if name in self._units:
-                unit = self._units[name]
+            for unit in self._of(name) if name in self.catalogue.services else ():
                 yield unit.launched if condition == "service_started" else unit.ready
 
     async def _stop(self, name: str, gone: Mapping[str, asyncio.Event]) -> None:
         for other, unit in self._units.items():
-            if name in unit.service.depends_on:
+            if self._units[name].service.name in unit.service.depends_on:
                 await gone[other].wait()
         try:
             await self._units[name].stop()
@@ -216,9 +236,10 @@ class ProcessRuntime:
             self._memory = (time.monotonic(), running, memory)
         return memory
 
-    def _known(self, service: str) -> None:
-        if service not in self.catalogue.services:
-            raise KeyError(service)
+    def _of(self, service: str) -> list[Unit]:
+        """Those that were started. Raises KeyError for a name that the catalogue does not hold."""
+        replicas = self.catalogue.replicas(service)
+        return [self._units[each.replica] for each in replicas if each.replica in self._units]
 
 
 def _is_python(service: Service) -> bool:

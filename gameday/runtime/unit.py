@@ -1,4 +1,4 @@
-"""One service of the process runtime while it runs: launch, readiness, watch, end."""
+"""One service of the process runtime, or one of its replicas, while it runs: launch, readiness, watch, end."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Unit:
         except OSError:
             lines = []
         tail = "\n".join(f"  {line}" for line in lines) or "  (its log is empty)"
-        return f"{self.service.name}: {why}\n{tail}"
+        return f"{self.service.replica}: {why}\n{tail}"
 
     async def _bring_up(self, after: Sequence[asyncio.Future[None]]) -> None:
         try:
@@ -136,7 +136,7 @@ class Unit:
     async def _run(self) -> None:
         self.state, self.exit_code, self.detail = State.STARTING, None, ""
         launch = await self._image() if runs_image(self.service) else self._command()
-        environment = {**launch.environment, MARKER: f"{self._host.system}/{self.service.name}"}
+        environment = {**launch.environment, MARKER: f"{self._host.system}/{self.service.replica}"}
         with self._log.open("ab" if self.launched.done() else "wb") as output:
             fork = forks.order(launch.argv, environment, launch.directory)
             if fork is not None:
@@ -146,8 +146,8 @@ class Unit:
                     launch.argv, environment=environment, directory=launch.directory, output=output
                 )
         self._launch = launch
-        self._host.tracker.root(self.service.name, self._child.process)
-        self._host.on_process(self.service.name, self._child.process)
+        self._host.tracker.root(self.service.replica, self._child.process)
+        self._host.on_process(self.service.replica, self._child.process)
 
     async def _image(self) -> Launch:
         server = find(self.service.image or "")
@@ -157,7 +157,7 @@ class Unit:
         return await server.prepare(
             Place(
                 service=self.service,
-                endpoints=layout.endpoints[self.service.name],
+                endpoints=layout.endpoints[self.service.replica],
                 environment=self._environment(),
                 inherited=self._host.inherited,
                 arguments=tuple(layout.arguments(self.service)),
@@ -232,7 +232,7 @@ class Unit:
 
     def _probe(self) -> health.Probe:
         layout = self._host.layout
-        endpoints = layout.endpoints[self.service.name]
+        endpoints = layout.endpoints[self.service.replica]
         if self.service.health is None or self.service.health.test[:1] == ("NONE",):
             return health.listens(endpoints)
         environment = self._environment()
@@ -243,7 +243,7 @@ class Unit:
         timeout = (self.service.health or _PLAIN).timeout
         directory = self._host.layout.directory(self.service)
         complete = {**self._host.inherited, **environment}
-        listens = health.listens(self._host.layout.endpoints[self.service.name])
+        listens = health.listens(self._host.layout.endpoints[self.service.replica])
         patient_until = time.monotonic() + _PORT_SECONDS
 
         async def run(argv: Sequence[str]) -> health.Answer:
@@ -273,12 +273,12 @@ class Unit:
     @property
     def _process(self) -> Child:
         if self._child is None:
-            raise GamedayError(f"{self.service.name} was not started")
+            raise GamedayError(f"{self.service.replica} was not started")
         return self._child
 
     async def _end(self) -> None:
         """Asks the first process to end, then makes every one of the tree. A stopped one is woken to hear it."""
-        members = self._host.tracker.members(self.service.name)
+        members = self._host.tracker.members(self.service.replica)
         if self._launch is not None:
             procfs.send(self._process.process, self._launch.stop_signal)
         for member in members:
@@ -287,10 +287,10 @@ class Unit:
         deadline = time.monotonic() + _KILL_SECONDS
         nobody = 0
         while nobody < _NOBODY_TWICE:
-            members = self._host.tracker.members(self.service.name)
+            members = self._host.tracker.members(self.service.replica)
             nobody = 0 if members else nobody + 1
             if time.monotonic() > deadline:
-                raise GamedayError(f"{self.service.name}: processes {[each.pid for each in members]} cannot be ended")
+                raise GamedayError(f"{self.service.replica}: processes {[each.pid for each in members]} cannot be ended")
             for member in members:
                 procfs.send(member, SIGKILL)
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
