@@ -12,7 +12,7 @@ from typing import Any
 from gameday import alerts as alerting
 from gameday.alerts import timers
 from gameday.catalogue import Catalogue, compose
-from gameday.control import Control
+from gameday.control import Control, variable
 from gameday.durations import TimeScale
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.state import State
@@ -39,7 +39,10 @@ class Bench:
         control = Control.connect(state.directory)
         status = control.call("status")
         catalogue = compose.load(
-            [Path(file) for file in status["files"]], environment=os.environ, time_scale=status["time_scale"]
+            [Path(file) for file in status["files"]],
+            environment=os.environ,
+            time_scale=status["time_scale"],
+            scale=status["scale"],
         )
         endpoints = control.call("endpoints")
         name = catalogue.telemetry.prometheus
@@ -67,7 +70,7 @@ class Bench:
     def environment(self) -> dict[str, str]:
         """What `gameday env` exports: `GAMEDAY_API_GATEWAY=http://127.0.0.1:3000`."""
         services = (name for name, ports in self.endpoints.items() if ports)
-        return {_variable(name): self.url(name) for name in services}
+        return {variable(name): self.url(name) for name in services}
 
     def require_wired(self) -> None:
         if not self.status["wired"]:

@@ -14,6 +14,11 @@ from gameday.state import State
 _CONNECT_SECONDS = 5.0
 
 
+def variable(service: str) -> str:
+    """Under which name `gameday env` exports an address: `api-gateway` -> `GAMEDAY_API_GATEWAY`."""
+    return "GAMEDAY_" + "".join(letter if letter.isalnum() else "_" for letter in service).upper()
+
+
 class Control:
     """One connection; calls go one after another. Use as a context manager, or `close`."""
 

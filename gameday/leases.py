@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -160,16 +160,17 @@ class LeaseKeeper:
         return [*self._holder(target), *registry.FAULTS[fault](target, arguments).obstacles(self._runtime)]
 
     def _holder(self, target: str) -> list[Problem]:
-        key = self._key(target)
+        parts = self._parts(target)
         for held in self._held.values():
-            if held.lease.state in OPEN and self._key(held.lease.target) == key:
+            if held.lease.state in OPEN and parts & self._parts(held.lease.target):
                 message = f"{target} is held by the lease {held.lease.id} ({held.lease.state})"
                 return [Problem(message, "gameday recover --all", key="target", value=target)]
         return []
 
-    def _key(self, target: str) -> object:
-        """`a->b` and `a->b:80` are one target."""
-        return self._catalogue.find(target) or target
+    def _parts(self, target: str) -> frozenset[Hashable]:
+        """`a->b` and `a->b:80` are one target; `web#2` is a part of `web`."""
+        edges = self._catalogue.find(target)
+        return frozenset(edges or (each.replica for each in self._catalogue.replicas(target)))
 
     async def _inject(self, held: _Held) -> None:
         async with held.turn:

@@ -44,6 +44,7 @@ class Options:
     services: tuple[str, ...] = ()
     wired: bool | None = None
     time_scale: float | None = None
+    scale: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,20 +62,21 @@ def state_of(options: Options) -> State:
 
 def plan(options: Options, state: State) -> Plan:
     """Reads the compose files; generates scaled alert rules. Raises InputError with all problems."""
-    scale = options.time_scale or 1.0
-    catalogue = _load(options, scale)
+    factor = options.time_scale or 1.0
+    catalogue = _load(options, factor)
     rules, slos = catalogue.telemetry.rules, catalogue.telemetry.slos
-    if scale != 1 and rules and slos and rules not in os.environ:
+    if factor != 1 and rules and slos and rules not in os.environ:
         from gameday import alerts
 
         state.create()
-        directory = state.scaled_alerts(scale)
-        alerts.build(slos, catalogue, scale, directory)
-        catalogue = _load(options, scale, {rules: str(directory)})
+        directory = state.scaled_alerts(factor)
+        alerts.build(slos, catalogue, factor, directory)
+        catalogue = _load(options, factor, {rules: str(directory)})
     unknown = [name for name in options.services if name not in catalogue.services]
     if unknown:
         raise InputError([_unknown(name, catalogue) for name in unknown])
-    return Plan(catalogue, options.profiles, options.services or None, bool(options.wired), scale)
+    wired, scale = bool(options.wired), options.scale or {}
+    return Plan(catalogue, options.profiles, options.services or None, wired, factor, scale)
 
 
 def up(
@@ -152,9 +154,14 @@ def _files(options: Options) -> tuple[Path, ...]:
     return tuple(file.absolute() for file in files)
 
 
-def _load(options: Options, scale: float, overrides: Mapping[str, str] | None = None) -> Catalogue:
+def _load(options: Options, factor: float, overrides: Mapping[str, str] | None = None) -> Catalogue:
     return compose.load(
-        _files(options), environment=os.environ, profiles=options.profiles, time_scale=scale, overrides=overrides
+        _files(options),
+        environment=os.environ,
+        profiles=options.profiles,
+        time_scale=factor,
+        overrides=overrides,
+        scale=options.scale,
     )
 
 
@@ -172,11 +179,22 @@ def _join(options: Options, state: State, control: Control, progress: Progress) 
         wanted["services"] = told.get("services")
     elif set(wanted["services"]) <= set(told.get("services", ())):
         wanted["services"] = told["services"]
-    different = sorted(key for key, value in wanted.items() if told.get(key) != value)
+    different = _different(wanted, told)
     if different:
         control.close()
         raise InputError(_other_system(state, different, wanted, told))
     return System(control, _await_ready(control, state, progress), joined=True)
+
+
+def _different(wanted: Mapping[str, Any], told: Mapping[str, Any]) -> list[str]:
+    """What the command asks for and the running system is not."""
+    found = {key for key, value in wanted.items() if told.get(key) != value}
+    if "catalogue" not in found:
+        # Asked for by --scale or by the file: it is the same.
+        found.discard("scale")
+    elif found & {"scale", "time_scale"}:
+        found.remove("catalogue")
+    return sorted(found)
 
 
 def _filled(options: Options, told: Mapping[str, Any]) -> Options:
@@ -187,6 +205,7 @@ def _filled(options: Options, told: Mapping[str, Any]) -> Options:
         options.services,
         options.wired if options.wired is not None else told.get("wired"),
         options.time_scale if options.time_scale is not None else told.get("time_scale"),
+        options.scale if options.scale is not None else told.get("scale"),
     )
 
 

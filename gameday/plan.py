@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from gameday.catalogue import Catalogue
@@ -12,13 +13,14 @@ from gameday.runtime.order import closure
 
 @dataclass(frozen=True)
 class Plan:
-    """`services` None means all of the catalogue."""
+    """`services` None means all of the catalogue; `scale` are the replicas that were asked for beside the files."""
 
     catalogue: Catalogue
     profiles: tuple[str, ...]
     services: tuple[str, ...] | None
     wired: bool
     time_scale: float
+    scale: Mapping[str, int] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -27,5 +29,6 @@ class Plan:
             "services": list(closure(self.catalogue, self.services)),
             "wired": self.wired,
             "time_scale": self.time_scale,
+            "scale": dict(self.scale),
             "catalogue": hashlib.sha256(repr(self.catalogue).encode()).hexdigest(),
         }

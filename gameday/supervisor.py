@@ -25,6 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gameday.catalogue import replicas
 from gameday.control import encode_problem
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.guardian import FAREWELL
@@ -32,7 +33,7 @@ from gameday.journal import Journal
 from gameday.leases import OPEN, LeaseKeeper
 from gameday.plan import Plan
 from gameday.proxy import ProxyHost
-from gameday.runtime import ProcessId, ServiceStatus, Wire, child, procfs, tracker
+from gameday.runtime import Endpoint, ProcessId, ServiceStatus, Wire, child, procfs, tracker
 from gameday.runtime.images.registry import find
 from gameday.runtime.layout import runs_image
 from gameday.runtime.observe import Seen, observe
@@ -56,7 +57,8 @@ class Supervisor:
         self._alerts = Journal(state.alerts)
         self._leases = Journal(state.leases)
         self._webhook = Webhook(self._alerts)
-        self._proxy = ProxyHost() if plan.wired else None
+        replicated = any(service.replicas > 1 for service in plan.catalogue.services.values())
+        self._proxy = ProxyHost() if plan.wired or replicated else None
         self._runtime: ProcessRuntime | None = None
         self._keeper: LeaseKeeper | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -124,6 +126,8 @@ class Supervisor:
             "failure": str(self._failure) if self._failure else None,
             "runtime": runtime.name,
             "time_scale": self.plan.time_scale,
+            "scale": dict(self.plan.scale),
+            "replicated": self._replicated(),
             "wired": self.plan.wired,
             "directory": str(self.plan.catalogue.directory),
             "files": [str(file) for file in self.plan.catalogue.files],
@@ -149,13 +153,15 @@ class Supervisor:
             for name, ports in self._running().endpoints().items()
         }
 
-    async def restart(self, service: str) -> dict[str, Any]:
+    async def restart(self, service: str) -> list[dict[str, Any]]:
+        """The status of the service, or of each of its replicas."""
         runtime = self._running()
         if service not in runtime.endpoints():
             known = ", ".join(runtime.endpoints())
             raise InputError(Problem(f"no service {service} runs here", mend=f"one of: {known}", value=service))
         await runtime.restart(service)
-        return next(self._service(status) for status in await runtime.list() if status.name == service)
+        names = {each.replica for each in self.plan.catalogue.replicas(service)}
+        return [self._service(status) for status in await runtime.list() if status.name in names]
 
     async def stop(self) -> dict[str, Any]:
         """Undoes every fault and ends everything, then answers, then leaves."""
@@ -194,6 +200,7 @@ class Supervisor:
                 self.state,
                 system=self.system,
                 proxy=self._proxy,
+                wired=self.plan.wired,
                 addresses=addresses,
                 on_process=self._note,
             )
@@ -235,7 +242,7 @@ class Supervisor:
             await asyncio.sleep(_OBSERVE_SECONDS)
             proxy = self._proxy.pid if self._proxy is not None else None
             if proxy is not None and procfs.identify(proxy) is None:
-                self._fail(GamedayError(f"the edge proxy (process {proxy}) ended: every wired edge is cut"))
+                self._fail(GamedayError(f"the edge proxy (process {proxy}) ended: all that ran through it is cut"))
                 return
             try:
                 await self._look()
@@ -246,13 +253,14 @@ class Supervisor:
         if self._runtime is None:
             return
         listeners = {
-            endpoint.port: (service, port)
-            for service, ports in self._runtime.endpoints().items()
+            endpoint.port: (replicas.service(name), port)
+            for name, ports in self._runtime.endpoints().items()
             for port, endpoint in ports.items()
         }
         for wire in self._runtime.wires():
-            listeners[wire.listen.port] = listeners[wire.upstream.port]
-        self._seen |= await asyncio.to_thread(observe, self._runtime.members(), listeners)
+            listeners[wire.listen.port] = listeners[wire.upstreams[0].port]
+        members = {process: replicas.service(name) for process, name in self._runtime.members().items()}
+        self._seen |= await asyncio.to_thread(observe, members, listeners)
 
     async def _listen(self) -> asyncio.Server:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -289,7 +297,7 @@ class Supervisor:
         return {
             "name": status.name,
             "state": status.state.value,
-            "url": self._url(status),
+            "url": self._url(status.name, status.endpoints),
             "pid": status.pid,
             "pss_mb": round(status.pss_mb, 1) if status.pss_mb is not None else None,
             "exit_code": status.exit_code,
@@ -301,22 +309,31 @@ class Supervisor:
         pids = (os.getppid(), os.getpid(), self._running().fork_server, self._proxy and self._proxy.pid)
         return [pid for pid in pids if pid]
 
-    def _url(self, status: ServiceStatus) -> str | None:
+    def _url(self, name: str, endpoints: Mapping[int, Endpoint]) -> str | None:
         """Of its first port, with the scheme where what it speaks is known to be HTTP."""
-        if not status.endpoints:
+        if not endpoints:
             return None
-        address = str(next(iter(status.endpoints.values())))
-        service = self.plan.catalogue.services[status.name]
+        address = str(next(iter(endpoints.values())))
+        service = self.plan.catalogue.services[replicas.service(name)]
         server = find(service.image or "") if runs_image(service) else None
         return address if server and not server.HTTP else f"http://{address}"
+
+    def _replicated(self) -> dict[str, str | None]:
+        """Service with several replicas -> the address at which they are reached in turn."""
+        started = self._running().endpoints()
+        return {
+            name: self._url(name, started[name])
+            for name, service in self.plan.catalogue.services.items()
+            if service.replicas > 1 and name in started
+        }
 
     def _substitutions(self) -> dict[str, str]:
         found = {}
         for name in self._running().endpoints():
-            service = self.plan.catalogue.services[name]
+            service = self.plan.catalogue.services[replicas.service(name)]
             server = find(service.image or "") if runs_image(service) else None
             if server is not None:
-                found[name] = f"{server.version()} for {service.image}"
+                found[service.name] = f"{server.version()} for {service.image}"
         return found
 
     async def _wire(self, wire: Wire) -> dict[str, Any]:
@@ -324,7 +341,7 @@ class Supervisor:
             "edge": wire.edge.name,
             "port": wire.edge.port,
             "listen": str(wire.listen),
-            "upstream": str(wire.upstream),
+            "upstreams": list(map(str, wire.upstreams)),
             "counters": asdict(await wire.counters()),
             "toxics": [asdict(toxic) for toxic in await wire.toxics()],
         }

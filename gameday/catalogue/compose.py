@@ -72,7 +72,7 @@ def load(
     read = project.read(paths, directory, variables)
     read.problems[:0] = problems
     wanted = {*profiles, *filter(None, variables.get("COMPOSE_PROFILES", "").split(","))}
-    return _Assembly(read, paths, directory, variables, wanted, scale or {}).catalogue()
+    return _Assembly(read, paths, directory, variables, wanted, scale=scale or {}).catalogue()
 
 
 def _dotenv(directory: Path, environment: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
@@ -118,6 +118,7 @@ class _Assembly:
         directory: Path,
         variables: Mapping[str, str],
         profiles: set[str],
+        *,
         scale: Mapping[str, int],
     ) -> None:
         self.read = read
@@ -181,7 +182,8 @@ class _Assembly:
         for key, value, mark in entries(self.sources[name]):
             if key not in faulty:
                 usable.put(key, value, mark)
-        return Reader(self.read, self.variables, name, usable, self.sources.marks[name], self.scale.get(name))
+        mark = self.sources.marks[name]
+        return Reader(self.read, self.variables, name, usable, mark, scale=self.scale.get(name))
 
     def faulty(self, name: str) -> set[str]:
         prefix = f"services.{name}."

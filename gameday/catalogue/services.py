@@ -37,6 +37,7 @@ class Reader:
         name: str,
         source: Map,
         mark: Mark,
+        *,
         scale: int | None = None,
     ) -> None:
         """`scale`: the replicas that a command asked for, whatever the file says."""

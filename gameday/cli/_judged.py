@@ -36,8 +36,10 @@ def files_option() -> list[Path]:
 def catalogue(files: Sequence[Path]) -> Catalogue:
     """The catalogue of `files`; without any, of the system that runs here, else as Docker finds it."""
     described = None if files else State.find().describe()
-    running = [Path(file) for file in (described or {}).get("files", ())]
-    return compose.load(files or running or compose.find(Path.cwd(), os.environ), environment=os.environ)
+    described = described or {}
+    running = [Path(file) for file in described.get("files", ())]
+    found = files or running or compose.find(Path.cwd(), os.environ)
+    return compose.load(found, environment=os.environ, scale=described.get("scale"))
 
 
 def show(verdicts: Verdicts, directory: Path, as_json: bool) -> None:

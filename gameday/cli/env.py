@@ -15,18 +15,14 @@ def register(app: typer.Typer) -> None:
 
 def run() -> None:
     """Print `export` lines: GAMEDAY_STATE, and the address of each service as GAMEDAY_<SERVICE>."""
-    from gameday.control import Control
+    from gameday.control import Control, variable
     from gameday.state import VARIABLE
 
     with Control.connect() as control:
-        services = control.call("status")["services"]
+        status = control.call("status")
         state = str(control.state.directory)
     print(f"export {VARIABLE}={shlex.quote(state)}")
-    for service in services:
-        if service["url"]:
-            print(f"export {variable(service['name'])}={shlex.quote(service['url'])}")
-
-
-def variable(service: str) -> str:
-    """`api-gateway` -> `GAMEDAY_API_GATEWAY`."""
-    return "GAMEDAY_" + "".join(letter if letter.isalnum() else "_" for letter in service).upper()
+    addresses = {service["name"]: service["url"] for service in status["services"]} | status["replicated"]
+    for name, url in addresses.items():
+        if url:
+            print(f"export {variable(name)}={shlex.quote(url)}")

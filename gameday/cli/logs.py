@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import typer
 
+from gameday.catalogue import replicas
 from gameday.errors import InputError, Problem
 
 EXAMPLE = "Example: $ gameday logs api-gateway --tail 20"
@@ -29,12 +30,14 @@ def run(
     from gameday.control import Control
 
     with Control.connect() as control:
-        running = list(control.call("endpoints"))
+        writers = _writers(control.call("endpoints"))
         directory = control.state.logs
-    unknown = [name for name in services or () if name not in running]
+    known = sorted({*writers.values(), *writers})
+    unknown = [name for name in services or () if name not in known]
     if unknown:
-        raise InputError([Problem(f"no service {name} runs", f"one of: {', '.join(running)}") for name in unknown])
-    names = services or running
+        raise InputError([Problem(f"no service {name} runs", f"one of: {', '.join(known)}") for name in unknown])
+    wanted = set(services or known)
+    names = [name for name, service in writers.items() if wanted & {name, service}]
     with ExitStack() as stack:
         files = {name: stack.enter_context(_open(directory / f"{name}.log")) for name in names}
         width = max(map(len, names))
@@ -42,6 +45,12 @@ def run(
             _print(name, _tail(_lines(file), tail), width)
         while follow:
             _follow(files, width)
+
+
+def _writers(running: Mapping[str, object]) -> dict[str, str]:
+    """Who writes a log, with the service: where a service has several replicas, they do."""
+    several = {replicas.service(name) for name in running if replicas.service(name) != name}
+    return {name: replicas.service(name) for name in running if name not in several}
 
 
 def _open(path: Path) -> BinaryIO:

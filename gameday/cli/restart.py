@@ -13,10 +13,13 @@ def register(app: typer.Typer) -> None:
 
 
 def run(services: list[str] = typer.Argument(..., help="The services to restart, one after another.")) -> None:
-    """Restart services and wait until each is healthy again. Their mounted configuration is read anew."""
+    """Restart services and wait until each is healthy again. Their mounted configuration is read anew.
+
+    Replicas are restarted one after another, so that one of them always answers; web#2 is the second one alone.
+    """
     from gameday.control import Control
 
     with Control.connect() as control:
         for name in services:
-            service = control.call("restart", service=name, timeout=_SECONDS)
-            print(f"{name} {service['state']}, process {service['pid']}")
+            for service in control.call("restart", service=name, timeout=_SECONDS):
+                print(f"{service['name']} {service['state']}, process {service['pid']}")

@@ -42,6 +42,8 @@ def _print(status: dict[str, Any]) -> None:
         f"; {'every edge wired' if status['wired'] else 'not wired'}, time scale {status['time_scale']:g}",
         soft_wrap=True,
     )
+    for service, url in status["replicated"].items():
+        console.print(f"{service}: each replica in turn at {url}", markup=False, soft_wrap=True)
     for service, what in status["substitutions"].items():
         console.print(f"{service}: {what}", style="dim", markup=False, soft_wrap=True)
     for lease in status["faults"]:

@@ -34,6 +34,9 @@ def run(  # noqa: PLR0917 - options of a command line
     profile: list[str] = typer.Option([], "--profile", help="Profile to switch on; may be repeated."),
     wire: Wiring = typer.Option(None, "--wire", help="all: every edge runs through a proxy that can misbehave."),
     time_scale: float = typer.Option(None, "--time-scale", min=1.0, help="How much faster timers run. Default: 1."),
+    scale: list[str] = typer.Option(
+        [], "--scale", metavar="SERVICE=N", help="Replicas of a service, whatever the file says; may be repeated."
+    ),
     trust: bool = typer.Option(False, "--trust", help="Approve the commands that the compose file runs."),
     runtime: str = typer.Option("process", "--runtime", help="How the services are run: process."),
 ) -> None:
@@ -55,12 +58,22 @@ def run(  # noqa: PLR0917 - options of a command line
         services=tuple(services or ()),
         wired=None if wire is None else wire is Wiring.ALL,
         time_scale=time_scale,
+        scale=_scale(scale),
     )
     began = time.monotonic()
     with Starting() as starting:
         system = lifecycle.up(options, trusted=_approval(trust, starting.pause), progress=starting.show)
     system.control.close()
     print(_summary(system.status, None if system.joined else time.monotonic() - began))
+
+
+def _scale(given: list[str]) -> dict[str, int] | None:
+    """`web=2` -> {"web": 2}; None where nothing was given. Raises InputError."""
+    pairs = {each: each.rpartition("=") for each in given}
+    wrong = [each for each, (service, _, count) in pairs.items() if not service or not count.isdecimal()]
+    if wrong:
+        raise InputError([Problem(f"--scale {each}", "write SERVICE=N, such as web=2", value=each) for each in wrong])
+    return {service: int(count) for service, _, count in pairs.values()} or None
 
 
 def _summary(status: Mapping[str, Any], seconds: float | None) -> str:

@@ -41,14 +41,15 @@ class Kill(ServiceFault):
             await runtime.restart(self.target)
 
     async def undone(self, runtime: Runtime) -> Evidence:
-        status = next(each for each in await runtime.list() if each.name == self.target)
+        names = {each.replica for each in runtime.catalogue.replicas(self.target)}
+        states = {each.name: str(each.state) for each in await runtime.list() if each.name in names}
         ports = [endpoint.port for endpoint in tree.endpoints(runtime, self.target)]
         holders = tree.holders(ports)
         born = set(tree.walk(runtime, self.target)) - self._victims
         # Another program on the port would pass for the service in the eyes of a health check.
         strangers = {process for process in holders if process not in born and procfs.alive(process)}
-        facts = {"state": str(status.state), "processes": tree.states(born), "strangers": tree.states(strangers)}
-        return Evidence(status.state is State.HEALTHY and bool(born) and not strangers, facts)
+        facts = {"states": states, "processes": tree.states(born), "strangers": tree.states(strangers)}
+        return Evidence(set(states.values()) == {State.HEALTHY} and bool(born) and not strangers, facts)
 
     def mend(self) -> str:
         return f"gameday restart {self.target}"

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gameday.catalogue import Catalogue
+from gameday.catalogue import Catalogue, replicas
 from gameday.errors import Problem
 from gameday.faults import Evidence, arguments
-from gameday.runtime import Counters, Runtime
+from gameday.runtime import Counters, Endpoint, Runtime, Wire
 
 
 class ServiceFault:
-    """Takes no arguments. Its evidence of use are the proxies of the edges that lead to the target."""
+    """Takes no arguments. The target is a service with all its replicas, or one of them: `web#2`.
+
+    Its evidence of use are the proxies of the edges that lead to the target.
+    """
 
     name = ""
 
@@ -23,9 +26,10 @@ class ServiceFault:
 
     def problems(self, catalogue: Catalogue) -> Sequence[Problem]:
         wrong = list(arguments.problems(self.name, arguments.Arguments, self.arguments))
-        if self.target not in catalogue.services:
-            mend = arguments.nearest(self.target, catalogue.services)
-            wrong.insert(0, Problem(f"there is no service {self.target!r}", mend, key="target", value=self.target))
+        try:
+            catalogue.replicas(self.target)
+        except KeyError:
+            wrong.insert(0, self._unknown(catalogue))
         return wrong
 
     def obstacles(self, runtime: Runtime) -> Sequence[Problem]:
@@ -44,9 +48,30 @@ class ServiceFault:
             return Evidence(False, {"reason": f"no wired edge leads to {self.target}"})
         return Evidence(any(any(counts.values()) for counts in edges.values()), {"edges": edges})
 
+    def _unknown(self, catalogue: Catalogue) -> Problem:
+        service = catalogue.services.get(replicas.service(self.target))
+        if service is None:
+            message, mend = f"there is no service {self.target!r}", arguments.nearest(self.target, catalogue.services)
+        elif len(known := [each.replica for each in service.each()]) > 1:
+            message, mend = f"there is no replica {self.target!r}", arguments.nearest(self.target, known)
+        else:
+            message = f"{service.name!r} has no replica {self.target!r}: it runs once"
+            mend = f"target {service.name}, or gameday up --scale {service.name}=2"
+        return Problem(message, mend, key="target", value=self.target)
+
     async def _counters(self, runtime: Runtime) -> dict[str, Counters]:
-        wires = [runtime.wire(edge) for edge in runtime.catalogue.consumers(self.target)]
-        return {f"{wire.edge.name}:{wire.edge.port}": await wire.counters() for wire in wires if wire is not None}
+        """Of each wire that leads to the target; where that is one of several replicas, what met this one."""
+        wires = map(runtime.wire, runtime.catalogue.consumers(replicas.service(self.target)))
+        return {
+            f"{wire.edge.name}:{wire.edge.port}": await wire.counters(self._one(runtime, wire))
+            for wire in wires
+            if wire is not None
+        }
+
+    def _one(self, runtime: Runtime, wire: Wire) -> Endpoint | None:
+        if self.target in runtime.catalogue.services:
+            return None
+        return runtime.endpoint(self.target, wire.edge.port)
 
 
 def _met(before: Counters | None, now: Counters) -> dict[str, int]:

@@ -51,11 +51,11 @@ def states(processes: Iterable[ProcessId]) -> dict[str, str]:
 
 
 def endpoints(runtime: Runtime, service: str) -> list[Endpoint]:
-    """Where `service` listens, as its own entry or its consumers say."""
-    catalogue = runtime.catalogue
-    asked = (edge.port for edge in catalogue.consumers(service) if edge.port is not None)
-    ports = dict.fromkeys((*catalogue.services[service].ports, *asked))
-    return [runtime.endpoint(service, port) for port in ports]
+    """Where `service`, each replica of it, listens, as its own entry or its consumers say."""
+    each = runtime.catalogue.replicas(service)
+    asked = (edge.port for edge in runtime.catalogue.consumers(each[0].name) if edge.port is not None)
+    ports = dict.fromkeys((*each[0].ports, *asked))
+    return [runtime.endpoint(one.replica, port) for one in each for port in ports]
 
 
 def holders(ports: Collection[int]) -> list[ProcessId]:

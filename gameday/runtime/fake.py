@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from gameday.catalogue import Catalogue, Edge
-from gameday.catalogue.replicas import service
 from gameday.runtime import Counters, Endpoint, NotReady, ProcessId, ServiceStatus, State, Toxic
 from gameday.runtime.order import closure
 
@@ -29,9 +28,7 @@ _BOOT = "fake-boot"
 class FakeWire:
     """A wire without a socket. `attempt` plays a consumer's request."""
 
-    def __init__(
-        self, edge: Edge, listen: Endpoint, upstreams: Sequence[Endpoint], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, edge: Edge, listen: Endpoint, upstreams: Sequence[Endpoint], clock: Callable[[], float]) -> None:
         self.edge = edge
         self.listen = listen
         self.upstreams = upstreams
@@ -98,8 +95,9 @@ class FakeRuntime:
         ports = count(_FIRST_PORT)
         self._replicas = self._names(catalogue.services)
         self._endpoints = {
-            name: {port: Endpoint("127.0.0.1", next(ports)) for port in catalogue.services[service(name)].ports}
-            for name in dict.fromkeys((*catalogue.services, *self._replicas))
+            name: {port: Endpoint("127.0.0.1", next(ports)) for port in service.ports}
+            for service in catalogue.services.values()
+            for name in dict.fromkeys((service.name, *(each.replica for each in service.each())))
         }
         self._wires = {
             edge: FakeWire(edge, Endpoint("127.0.0.1", next(ports)), self._upstreams(edge), clock)
@@ -164,9 +162,9 @@ class FakeRuntime:
         self._processes[name] = []
         return ServiceStatus(name, state, self._endpoints[name], exit_code=exit_code)
 
-    def _names(self, services: Collection[str]) -> list[str]:
+    def _names(self, services: Iterable[str]) -> Sequence[str]:
         """Of every replica. Raises KeyError for a name that the catalogue does not hold."""
         return [each.replica for name in services for each in self.catalogue.replicas(name)]
 
-    def _upstreams(self, edge: Edge) -> list[Endpoint]:
+    def _upstreams(self, edge: Edge) -> Sequence[Endpoint]:
         return [self.endpoint(name, edge.port) for name in self._names([edge.provider])]

@@ -23,8 +23,8 @@ class Layout:
     """Allots the ports of `services` at once. Raises InputError naming the published ports in use.
 
     Of a service with several replicas each has ports of its own, and the service has
-    those from which its replicas are reached in turn. `further` are further `host:port` names and what stands for them in
-    configuration files: gameday's own webhook.
+    those from which its replicas are reached in turn. `further` are more `host:port`
+    names and what stands for them in configuration files: gameday's own webhook.
     """
 
     def __init__(

@@ -236,7 +236,7 @@ class ProcessRuntime:
             self._memory = (time.monotonic(), running, memory)
         return memory
 
-    def _of(self, service: str) -> list[Unit]:
+    def _of(self, service: str) -> Sequence[Unit]:
         """Those that were started. Raises KeyError for a name that the catalogue does not hold."""
         replicas = self.catalogue.replicas(service)
         return [self._units[each.replica] for each in replicas if each.replica in self._units]

@@ -290,7 +290,9 @@ class Unit:
             members = self._host.tracker.members(self.service.replica)
             nobody = 0 if members else nobody + 1
             if time.monotonic() > deadline:
-                raise GamedayError(f"{self.service.replica}: processes {[each.pid for each in members]} cannot be ended")
+                raise GamedayError(
+                    f"{self.service.replica}: processes {[each.pid for each in members]} cannot be ended"
+                )
             for member in members:
                 procfs.send(member, SIGKILL)
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
