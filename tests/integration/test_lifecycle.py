@@ -259,6 +259,6 @@ def test_observed_edges_name_the_service_behind_a_wire(project: Project) -> None
     with Control.connect(project.state.directory) as control:
         (wire,) = control.call("wires")
         assert wire["edge"] == "web->api"
-        assert wire["listen"] != wire["upstream"] == control.call("endpoints")["api"]["8000"]
+        assert wire["upstreams"] == [control.call("endpoints")["api"]["8000"]] != [wire["listen"]]
         assert wire["counters"]["connections"] == 1
         assert control.call("connections") == [{"from": "web", "to": "api", "port": 8000}]

@@ -216,6 +216,89 @@ async def _holds_few_descriptors(proxy: ProxyHost) -> bool:
     return len(list(Path(f"/proc/{proxy.pid}/fd").iterdir())) < 50
 
 
+def telling(name: bytes, heard: list[bytes]) -> Handler:
+    """A replica that answers each question with its name, and notes it in `heard`."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while await reader.read(65536):
+                heard.append(name)
+                writer.write(name)
+                await writer.drain()
+        writer.close()
+
+    return handle
+
+
+async def who(endpoint: Endpoint) -> bytes:
+    """The name of the replica that took one connection."""
+    reader, writer = await dial(endpoint)
+    try:
+        writer.write(b"who?")
+        async with asyncio.timeout(5):
+            return await reader.read(10)
+    finally:
+        writer.close()
+
+
+async def test_connections_go_to_the_replicas_in_turn(proxy: ProxyHost) -> None:
+    heard: list[bytes] = []
+    async with provider(telling(b"a", heard)) as a, provider(telling(b"b", heard)) as b, silent_port() as free:
+        wire = await proxy.open(EDGE, a, b)
+        assert [await who(wire.listen) for _ in range(6)] == [b"a", b"b"] * 3
+        listen = Endpoint("127.0.0.1", free)
+        await proxy.balance(listen, b, a)
+        assert [await who(listen) for _ in range(4)] == [b"b", b"a"] * 2
+
+
+async def test_a_replica_that_refuses_is_passed_over(proxy: ProxyHost) -> None:
+    heard: list[bytes] = []
+    async with provider(telling(b"a", heard)) as a, provider(telling(b"b", heard)) as b, silent_port() as free:
+        gone = Endpoint("127.0.0.1", free)
+        wire = await proxy.open(EDGE, a, gone, b)
+        assert sorted([await who(wire.listen) for _ in range(6)]) == [b"a"] * 2 + [b"b"] * 4
+        counters = await wire.counters()
+        assert (counters.connections, counters.refused, counters.unanswered) == (6, 0, 0)
+        shares = [await wire.counters(each) for each in (a, gone, b)]
+        assert [share.refused > 0 for share in shares] == [False, True, False]
+        assert {share.unanswered for share in shares} == {0}
+
+
+async def test_where_every_replica_refuses_the_consumer_is_refused(proxy: ProxyHost) -> None:
+    async with silent_port() as one, silent_port() as other:
+        upstreams = [Endpoint("127.0.0.1", port) for port in (one, other)]
+        wire = await proxy.open(EDGE, *upstreams)
+        assert not await _survives(wire.listen)
+        await until(lambda: _has(wire, "unanswered", 0))
+        assert (await wire.counters()).refused
+        for each in upstreams:
+            share = await wire.counters(each)
+            assert share.refused
+            assert share.unanswered == 0
+
+
+async def test_what_a_silent_replica_owes_is_counted_as_its_own(proxy: ProxyHost) -> None:
+    async with provider(silence) as a, provider(echo) as b:
+        wire = await proxy.open(EDGE, a, b)
+        unheard, heard = await dial(wire.listen), await dial(wire.listen)
+        unheard[1].write(b"anybody?")
+        await ask(heard)
+        await until(lambda: _has(wire, "unanswered", 1))
+        assert (await wire.counters(a)).unanswered == 1
+        assert (await wire.counters(b)).unanswered == 0
+        for _, writer in (unheard, heard):
+            writer.close()
+
+
+@asynccontextmanager
+async def silent_port() -> AsyncIterator[int]:
+    """A port on which nobody listens, and which nobody else is given meanwhile."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        yield probe.getsockname()[1]
+
+
 async def test_toxicity_is_the_share_of_connections_that_are_hit(proxy: ProxyHost) -> None:
     async with provider(echo) as upstream:
         wire = await proxy.open(EDGE, upstream)
