@@ -53,7 +53,8 @@ class ServiceFault:
         if service is None:
             message, mend = f"there is no service {self.target!r}", arguments.nearest(self.target, catalogue.services)
         elif len(known := [each.replica for each in service.each()]) > 1:
-            message, mend = f"there is no replica {self.target!r}", arguments.nearest(self.target, known)
+            message = f"there is no replica {self.target!r}"
+            mend = f"name one: {', '.join(known)}; or all: {service.name}"
         else:
             message = f"{service.name!r} has no replica {self.target!r}: it runs once"
             mend = f"target {service.name}, or gameday up --scale {service.name}=2"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -137,6 +138,52 @@ def test_a_second_up_joins_and_another_system_is_refused(project: Project) -> No
     assert "mend: gameday down" in refused
     assert "the compose files or the environment changed" in project.run("up", "--trust", code=2, LABEL="other")
     assert project.keepers() == keepers
+
+
+def test_replicas_from_the_command_line(project: Project) -> None:
+    said = project.run("up", "--trust", "--scale", "api=2")
+    assert "4 services healthy" in said
+    services = project.status()
+    assert list(services) == ["web", "api#1", "api#2", "cache"]
+    exported = project.run("env")
+    for number in (1, 2):
+        assert f"export GAMEDAY_API_{number}={services[f'api#{number}']['url']}" in exported
+    line = next(line for line in exported.splitlines() if line.startswith("export GAMEDAY_API="))
+    both = line.partition("=")[2]
+    assert f"api: each replica in turn at {both}" in project.run("status")
+    for _ in range(2):
+        assert urllib.request.urlopen(f"{both}/compose.yml", timeout=5).status == 200
+    logs = {name: project.run("logs", name) for name in ("api", "api#1", "api#2")}
+    assert [logs[name].count("GET /compose.yml") for name in logs] == [2, 1, 1]
+    assert "one of: api, api#1, api#2, cache, web" in project.run("logs", "api#3", code=2)
+    assert "joined" in project.run("up")
+    assert "joined" in project.run("up", "--scale", "api=2")
+    assert "scale: {'api': 2} runs, {'api': 3} is asked for" in project.run("up", "--scale", "api=3", code=2)
+    restarted = project.run("restart", "api#2")
+    assert "api#2 healthy" in restarted
+    after = project.status()
+    assert after["api#1"]["pid"] == services["api#1"]["pid"]
+    assert after["api#2"]["pid"] != services["api#2"]["pid"]
+    assert project.run("restart", "api").count("healthy") == 2
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"),
+    [
+        ("api", "write SERVICE=N"),
+        ("api=-1", "write SERVICE=N"),
+        ("nobody=2", "'nobody' is no service"),
+        ("web=2", "publishes port 18200 and has 2 replicas"),
+    ],
+)
+def test_replicas_that_cannot_be(project: Project, scale: str, said: str) -> None:
+    assert said in project.run("up", "--trust", "--scale", scale, code=2)
+    assert not project.processes()
+
+
+def test_a_service_of_no_replica_is_not_run(project: Project) -> None:
+    project.run("up", "--trust", "--scale", "cache=0")
+    assert list(project.status()) == ["web", "api"]
 
 
 def test_two_ups_at_once_start_one_system(project: Project) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from gameday.runtime import Endpoint, addresses
 
 OWN = {8000: Endpoint("127.0.0.1", 20001), 80: Endpoint("127.0.0.1", 20002)}
+
+
+def yaml(text: str) -> object:
+    return YAML(typ="safe").load(text)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +53,33 @@ def test_a_command_listens_where_its_port_was_allotted(argument: str, expected: 
 
 def test_a_command_of_a_service_without_ports_stays_as_it_is() -> None:
     assert addresses.arguments(["--port", "8000"], {}) == ["--port", "8000"]
+
+
+SCRAPED = """\
+scrape_configs:
+  # All of it.
+  - job_name: web
+    static_configs:
+      - targets: [web:80, 'db:5432']
+  - job_name: blackbox
+    static_configs:
+      - targets: ["http://web:80/"]
+    relabel_configs:
+      - {target_label: __address__, replacement: "web:80"}
+"""
+REPLICAS = {"web:80": ["web#1:80", "web#2:80"]}
+
+
+def test_every_replica_is_scraped_where_their_service_is_named() -> None:
+    expected = SCRAPED.replace("[web:80, 'db:5432']", "\n        - web#1:80\n        - web#2:80\n        - db:5432")
+    found = yaml(addresses.targets(SCRAPED, REPLICAS))
+    assert found == yaml(expected)
+    assert "# All of it." in addresses.targets(SCRAPED, REPLICAS)
+
+
+@pytest.mark.parametrize("content", ["targets: [web:80]", "static_configs: [db:80]", "static_configs: [}: web:80"])
+def test_what_names_no_replicated_target_stays_as_it_is(content: str) -> None:
+    assert addresses.targets(content, REPLICAS) == content
 
 
 TABLE = {"api:80": "127.0.0.1:20002", "api:8000": "127.0.0.1:20001", "gameday-webhook:9095": "user:pass@127.0.0.1:1"}

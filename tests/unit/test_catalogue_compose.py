@@ -177,6 +177,41 @@ def test_the_rest_of_a_service(tmp_path: Path) -> None:
     assert (web.expose, web.metrics_path, web.process_command) == ((1, 2, 3, 4), "/m", ("run",))
 
 
+def test_replicas_have_names_only_where_there_are_several(tmp_path: Path) -> None:
+    text = "services: {one: {image: x}, two: {image: x, deploy: {replicas: 2}}, none: {image: x, scale: 0}}"
+    catalogue = load(tmp_path, text)
+    assert [each.replica for each in catalogue.replicas("one")] == ["one"]
+    assert [each.replica for each in catalogue.replicas("two")] == ["two#1", "two#2"]
+    assert [each.replica for each in catalogue.replicas("two#2")] == ["two#2"]
+    assert {each.name for each in catalogue.replicas("two")} == {"two"}
+    assert catalogue.replicas("none") == ()
+    for unknown in ("three", "one#1", "two#0", "two#3", "two#", "none#1"):
+        with pytest.raises(KeyError):
+            catalogue.replicas(unknown)
+
+
+def test_scale_is_stronger_than_the_file(tmp_path: Path) -> None:
+    text = "services: {a: {image: x, deploy: {replicas: 3}}, b: {image: x}}"
+    services = load(tmp_path, text, scale={"a": 1, "b": 2}).services
+    assert (services["a"].replicas, services["b"].replicas) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ({"web": 2}, "publishes port 80 and has 2 replicas"),
+        ({"named": 2}, "2 replicas and one container name"),
+        ({"nobody": 2}, "--scale nobody=2: 'nobody' is no service that runs"),
+    ],
+)
+def test_what_cannot_be_replicated(tmp_path: Path, scale: dict[str, int], message: str) -> None:
+    text = "services:\n  web: {image: x, ports: ['80:80', '81']}\n  named: {image: x, container_name: it}\n"
+    [problem] = problems(tmp_path, text, scale=scale)
+    assert message in problem.message
+    assert problem.mend
+    assert problem.line
+
+
 # Profiles, several files.
 
 
@@ -299,6 +334,7 @@ def test_every_problem_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
         ('services: {a: {image: x, command: "a \'b"}}', "quotation"),
         ("services: {a: {image: x, healthcheck: {test: [curl, x]}}}", "begins with how it is run"),
         ("services: {a: {image: x, deploy: {replicas: many}}}", "invalid literal"),
+        ("services: {a: {image: x, deploy: {replicas: -1}}}", "has -1 replicas"),
         ("services: {a: {image: x, stop_grace_period: soon}}", "not a duration"),
         ("services: {a: }", "must be a mapping, is empty"),
         ("services: {}", "no services"),

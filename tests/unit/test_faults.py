@@ -27,11 +27,13 @@ WHERE = Location(Path("compose.yml"), 1)
 def catalogue() -> Catalogue:
     ports = {"web": (8080,), "api": (80,), "db": (5432, 5433)}
     services = {name: Service(name, WHERE, expose=exposed) for name, exposed in ports.items()}
+    services["pair"] = Service("pair", WHERE, expose=(80,), replicas=2)
     edges = (
         Edge("web", "api", 80, EdgeKind.HTTP, ()),
         Edge("api", "db", 5432, EdgeKind.STORE, ()),
         Edge("web", "db", 5432, EdgeKind.STORE, ()),
         Edge("web", "db", 5433, EdgeKind.STORE, ()),
+        Edge("web", "pair", 80, EdgeKind.HTTP, ()),
     )
     return Catalogue((WHERE.file,), Path(), "test", services, edges)
 
@@ -79,7 +81,7 @@ def wrong(fault: str, target: str, **arguments: object) -> str:
 
 def test_a_misspelt_fault_target_or_argument_names_its_neighbours() -> None:
     assert "did you mean 'kill'?" in wrong("kil", "api")
-    assert "did you mean 'api'? known: api, db, web" in wrong("kill", "apy")
+    assert "did you mean 'api'? known: api, db, pair, web" in wrong("kill", "apy")
     assert "did you mean 'api->db'?" in wrong("down", "apy->db")
     assert "did you mean 'jitter'?" in wrong("latency", "web->api", latency=5, jiter=1)
 
@@ -106,6 +108,28 @@ def test_an_edge_that_is_several_wants_its_port() -> None:
 )
 def test_arguments_out_of_their_limits_are_problems(fault: str, arguments: dict[str, object]) -> None:
     assert wrong(fault, "web->api", **arguments)
+
+
+def test_the_replicas_of_a_target() -> None:
+    assert wrong("kill", "pair") == wrong("kill", "pair#2") == ""
+    assert "there is no replica 'pair#3'. name one: pair#1, pair#2; or all: pair" in wrong("kill", "pair#3")
+    assert "'api' has no replica 'api#2': it runs once" in wrong("pause", "api#2")
+    assert "gameday up --scale api=2" in wrong("pause", "api#2")
+
+
+async def test_what_met_one_replica_is_told_from_what_met_the_other(tmp_path: Path) -> None:
+    runtime = FakeRuntime(catalogue(), tmp_path)
+    await runtime.start()
+    wire = runtime.wire(runtime.catalogue.find("web->pair")[0])
+    assert wire is not None
+    broken, whole, both = (registry.FAULTS["kill"](target, {}) for target in ("pair#2", "pair#1", "pair"))
+    for fault in (broken, whole, both):
+        await fault.mark(runtime)  # type: ignore[attr-defined]
+    await wire.attempt(passed_over=[wire.upstreams[1]])
+    assert (await broken.exercised(runtime)).holds
+    assert not (await whole.exercised(runtime)).holds
+    # No consumer was refused: the other one took it.
+    assert not (await both.exercised(runtime)).holds
 
 
 async def test_an_edge_without_a_proxy_is_refused_with_the_mend(tmp_path: Path) -> None:

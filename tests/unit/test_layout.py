@@ -116,6 +116,36 @@ def test_configuration_is_copied_with_its_addresses_and_read_again_at_a_restart(
     assert copy.read_text() == "changed"
 
 
+def test_replicas_share_named_volumes_and_nothing_else(build: Callable[..., Layout], tmp_path: Path) -> None:
+    layout = build(
+        "services:\n  web:\n    build: .\n    command: [serve, --port, '80']\n    expose: ['80']\n"
+        "    environment: {PORT: 80}\n    volumes: ['shared:/shared', '/own']\n    deploy: {replicas: 2}\n"
+        "  prometheus: {image: prom/prometheus, volumes: ['./prometheus:/etc/prometheus:ro']}\nvolumes: {shared: {}}\n"
+    )
+    first, second = layout._catalogue.replicas("web")
+    mounts, others = layout.mounts(first), layout.mounts(second)
+    assert mounts["/shared"] == others["/shared"]
+    assert mounts["/own"] != others["/own"]
+    assert layout.home(first) != layout.home(second)
+    ports = [layout.endpoints[name][80].port for name in ("web", "web#1", "web#2")]
+    assert len(set(ports)) == 3
+    for each, port in zip((first, second), ports[1:], strict=True):
+        assert layout.arguments(each)[-1] == str(port)
+        assert layout.environment(each, lambda *_: None)["PORT"] == str(port)
+
+
+def test_prometheus_scrapes_each_replica(build: Callable[..., Layout], tmp_path: Path) -> None:
+    layout = build(
+        "services:\n  web: {build: ., command: [serve], expose: ['80'], deploy: {replicas: 2}}\n"
+        "  prometheus: {image: prom/prometheus, volumes: ['./prometheus:/etc/prometheus:ro']}\n"
+    )
+    (tmp_path / "prometheus/prometheus.yml").write_text("static_configs: [{targets: [web:80]}]\nalso: http://web:80\n")
+    layout.mounts(service(layout, "prometheus"))
+    copy = (tmp_path / "state/config/prometheus/etc-prometheus/prometheus.yml").read_text()
+    for name in ("web", "web#1", "web#2"):
+        assert copy.count(str(layout.endpoints[name][80])) == 1
+
+
 def test_published_ports_in_use_are_told_together_with_a_mend(
     build: Callable[..., Layout], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +257,16 @@ async def test_a_failed_injection_that_cannot_be_undone_is_leaked(keeper: LeaseK
     WORLD.takes_hold = False
     WORLD.undo_fails = 10_000
     assert (await inject(keeper))["state"] == "leaked"
+
+
+async def test_a_service_and_its_replica_cannot_both_be_held(keeper: LeaseKeeper) -> None:
+    pair = Service("pair", WHERE, expose=(80,), replicas=2)
+    keeper._catalogue = replace(keeper._catalogue, services={**keeper._catalogue.services, "pair": pair})
+    for free in ("pair#1", "pair#2", "api"):
+        await keeper.inject("scripted", free, {}, 30.0, "r1")
+    for held in ("pair", "pair#1"):
+        with pytest.raises(InputError, match="is held by the lease"):
+            await keeper.inject("scripted", held, {}, 30.0, "r1")
 
 
 async def test_a_target_has_one_lease_at_a_time_whatever_its_name(keeper: LeaseKeeper) -> None:
