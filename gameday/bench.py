@@ -164,11 +164,6 @@ def wait(condition: Callable[[], bool], limit: float, poll: float = _POLL) -> bo
     return True
 
 
-def _variable(service: str) -> str:
-    """`api-gateway` -> `GAMEDAY_API_GATEWAY`."""
-    return "GAMEDAY_" + "".join(letter if letter.isalnum() else "_" for letter in service).upper()
-
-
 def _first(endpoints: Mapping[str, Mapping[str, str]], service: str | None) -> str:
     return next(iter(endpoints[service or ""].values()))
 

@@ -168,7 +168,7 @@ class LeaseKeeper:
         return []
 
     def _parts(self, target: str) -> frozenset[Hashable]:
-        """`a->b` and `a->b:80` are one target; `web#2` is a part of `web`."""
+        """`a->b` and `a->b:80` are one target; `web-2` is a part of `web`."""
         edges = self._catalogue.find(target)
         return frozenset(edges or (each.replica for each in self._catalogue.replicas(target)))
 

@@ -25,7 +25,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gameday.catalogue import replicas
 from gameday.control import encode_problem
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.guardian import FAREWELL
@@ -252,14 +251,15 @@ class Supervisor:
     async def _look(self) -> None:
         if self._runtime is None:
             return
+        catalogue = self.plan.catalogue
         listeners = {
-            endpoint.port: (replicas.service(name), port)
+            endpoint.port: (catalogue.service(name).name, port)
             for name, ports in self._runtime.endpoints().items()
             for port, endpoint in ports.items()
         }
         for wire in self._runtime.wires():
             listeners[wire.listen.port] = listeners[wire.upstreams[0].port]
-        members = {process: replicas.service(name) for process, name in self._runtime.members().items()}
+        members = {process: catalogue.service(name).name for process, name in self._runtime.members().items()}
         self._seen |= await asyncio.to_thread(observe, members, listeners)
 
     async def _listen(self) -> asyncio.Server:
@@ -296,6 +296,7 @@ class Supervisor:
     def _service(self, status: ServiceStatus) -> dict[str, Any]:
         return {
             "name": status.name,
+            "service": self.plan.catalogue.service(status.name).name,
             "state": status.state.value,
             "url": self._url(status.name, status.endpoints),
             "pid": status.pid,
@@ -314,7 +315,7 @@ class Supervisor:
         if not endpoints:
             return None
         address = str(next(iter(endpoints.values())))
-        service = self.plan.catalogue.services[replicas.service(name)]
+        service = self.plan.catalogue.service(name)
         server = find(service.image or "") if runs_image(service) else None
         return address if server and not server.HTTP else f"http://{address}"
 
@@ -330,7 +331,7 @@ class Supervisor:
     def _substitutions(self) -> dict[str, str]:
         found = {}
         for name in self._running().endpoints():
-            service = self.plan.catalogue.services[replicas.service(name)]
+            service = self.plan.catalogue.service(name)
             server = find(service.image or "") if runs_image(service) else None
             if server is not None:
                 found[service.name] = f"{server.version()} for {service.image}"

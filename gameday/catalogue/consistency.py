@@ -131,6 +131,9 @@ def _replicas(view: View) -> Iterator[Problem]:
             yield at(view.sources.marks[name], f"{name!r} has {service.replicas} replicas", "write a number from 0 on")
         if service.replicas <= 1:
             continue
+        for taken in (each.replica for each in service.each() if each.replica in view.services):
+            message = f"a replica of {name!r} is called {taken!r}, as a service is"
+            yield at(view.sources.marks[taken], message, "give the service another name", ["services", taken])
         for port in service.published:
             if port.host is not None:
                 yield _fought_over(service, port)

@@ -8,8 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from gameday.catalogue import replicas
-
 
 class EdgeKind(StrEnum):
     HTTP = "http"
@@ -139,8 +137,8 @@ class Service:
 
     @property
     def replica(self) -> str:
-        """What this one replica is called, everywhere."""
-        return replicas.name(self.name, self.number)
+        """What this one replica is called, everywhere: `web-2`, as Docker Compose does."""
+        return self.name if self.number is None else f"{self.name}-{self.number}"
 
     def each(self) -> tuple[Service, ...]:
         """Every replica by itself; the service alone where there is one."""
@@ -205,12 +203,17 @@ class Catalogue:
         return (edge for edge in self.edges if edge.provider == provider)
 
     def replicas(self, name: str) -> tuple[Service, ...]:
-        """All that `web` or the one that `web#2` names. Raises KeyError where there is none of that name."""
-        each = self.services[replicas.service(name)].each()
-        found = tuple(one for one in each if name in (one.name, one.replica))
-        if not found and name not in self.services:
+        """All that `web` or the one that `web-2` names. Raises KeyError where there is none of that name."""
+        if name in self.services:
+            return self.services[name].each()
+        found = tuple(one for one in self.service(name).each() if one.replica == name)
+        if not found:
             raise KeyError(name)
         return found
+
+    def service(self, name: str) -> Service:
+        """The service of that name, or of which it would be a replica. Raises KeyError."""
+        return self.services[name if name in self.services else name.rpartition("-")[0]]
 
     def find(self, name: str) -> tuple[Edge, ...]:
         """The edges called `consumer->provider` or `consumer->provider:port`."""

@@ -10,7 +10,6 @@ from typing import BinaryIO
 
 import typer
 
-from gameday.catalogue import replicas
 from gameday.errors import InputError, Problem
 
 EXAMPLE = "Example: $ gameday logs api-gateway --tail 20"
@@ -30,7 +29,8 @@ def run(
     from gameday.control import Control
 
     with Control.connect() as control:
-        writers = _writers(control.call("endpoints"))
+        # Who writes a log, with the service: where a service has several replicas, they do.
+        writers = {each["name"]: each["service"] for each in control.call("status")["services"]}
         directory = control.state.logs
     known = sorted({*writers.values(), *writers})
     unknown = [name for name in services or () if name not in known]
@@ -45,12 +45,6 @@ def run(
             _print(name, _tail(_lines(file), tail), width)
         while follow:
             _follow(files, width)
-
-
-def _writers(running: Mapping[str, object]) -> dict[str, str]:
-    """Who writes a log, with the service: where a service has several replicas, they do."""
-    several = {replicas.service(name) for name in running if replicas.service(name) != name}
-    return {name: replicas.service(name) for name in running if name not in several}
 
 
 def _open(path: Path) -> BinaryIO:

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 def run(services: list[str] = typer.Argument(..., help="The services to restart, one after another.")) -> None:
     """Restart services and wait until each is healthy again. Their mounted configuration is read anew.
 
-    Replicas are restarted one after another, so that one of them always answers; web#2 is the second one alone.
+    Replicas are restarted one after another, so that one of them always answers; web-2 is the second one alone.
     """
     from gameday.control import Control
 

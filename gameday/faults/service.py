@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gameday.catalogue import Catalogue, replicas
+from gameday.catalogue import Catalogue, Service
 from gameday.errors import Problem
 from gameday.faults import Evidence, arguments
 from gameday.runtime import Counters, Endpoint, Runtime, Wire
 
 
 class ServiceFault:
-    """Takes no arguments. The target is a service with all its replicas, or one of them: `web#2`.
+    """Takes no arguments. The target is a service with all its replicas, or one of them: `web-2`.
 
     Its evidence of use are the proxies of the edges that lead to the target.
     """
@@ -49,20 +49,24 @@ class ServiceFault:
         return Evidence(any(any(counts.values()) for counts in edges.values()), {"edges": edges})
 
     def _unknown(self, catalogue: Catalogue) -> Problem:
-        service = catalogue.services.get(replicas.service(self.target))
-        if service is None:
+        try:
+            service = catalogue.service(self.target)
+        except KeyError:
             message, mend = f"there is no service {self.target!r}", arguments.nearest(self.target, catalogue.services)
-        elif len(known := [each.replica for each in service.each()]) > 1:
-            message = f"there is no replica {self.target!r}"
-            mend = f"name one: {', '.join(known)}; or all: {service.name}"
         else:
-            message = f"{service.name!r} has no replica {self.target!r}: it runs once"
-            mend = f"target {service.name}, or gameday up --scale {service.name}=2"
+            message, mend = self._no_replica(service)
         return Problem(message, mend, key="target", value=self.target)
+
+    def _no_replica(self, service: Service) -> tuple[str, str]:
+        if service.replicas == 1:
+            message = f"{service.name!r} has no replica {self.target!r}: it runs once"
+            return message, f"target {service.name}, or gameday up --scale {service.name}=2"
+        mend = f"name one: {', '.join(each.replica for each in service.each())}; or all: {service.name}"
+        return f"there is no replica {self.target!r}", mend
 
     async def _counters(self, runtime: Runtime) -> dict[str, Counters]:
         """Of each wire that leads to the target; where that is one of several replicas, what met this one."""
-        wires = map(runtime.wire, runtime.catalogue.consumers(replicas.service(self.target)))
+        wires = map(runtime.wire, runtime.catalogue.consumers(runtime.catalogue.service(self.target).name))
         return {
             f"{wire.edge.name}:{wire.edge.port}": await wire.counters(self._one(runtime, wire))
             for wire in wires

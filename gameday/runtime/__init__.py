@@ -44,7 +44,7 @@ class ProcessId:
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """`name` is the replica's where a service has several: `web#2`.
+    """`name` is the replica's where a service has several: `web-2`.
 
     `detail` says why it is not healthy; `pss_mb` is the memory of its whole tree in MiB.
     """
@@ -121,7 +121,7 @@ class NotReady(GamedayError):
 
 
 class Runtime(Protocol):
-    """`service` is a name of the catalogue, or that of a replica (`web#2`) where a service has several."""
+    """`service` is a name of the catalogue, or that of a replica (`web-2`) where a service has several."""
 
     name: str
     catalogue: Catalogue

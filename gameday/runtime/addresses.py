@@ -44,7 +44,7 @@ def text(content: str, table: Mapping[str, str]) -> str:
 def targets(content: str, replicas: Mapping[str, Sequence[str]]) -> str:
     """A Prometheus configuration that names every replica where it named their service.
 
-    `replicas`: `web:80` -> `web#1:80`, `web#2:80`. Only whole entries under `targets` are
+    `replicas`: `web:80` -> `web-1:80`, `web-2:80`. Only whole entries under `targets` are
     lists of what is to be scraped; in a URL or a relabelling one address must stay one.
     """
     if "static_configs" not in content or not any(address in content for address in replicas):

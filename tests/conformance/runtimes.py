@@ -33,7 +33,7 @@ services:
     deploy: {replicas: 2}
     healthcheck: *ask
 """
-PAIR = ["pair#1", "pair#2"]
+PAIR = ["pair-1", "pair-2"]
 
 
 async def state(runtime: Runtime, service: str) -> State:
@@ -141,7 +141,7 @@ class RuntimeSuite:
 
     async def test_replicas_that_there_are_not(self, runtime: Runtime) -> None:
         await runtime.start(["api", "pair"])
-        for name in ("api#1", "pair#0", "pair#3", "pair#", "pair#x", "#1"):
+        for name in ("api-1", "pair-0", "pair-3", "pair-", "pair-x", "-1"):
             for ask in (runtime.endpoint, runtime.processes, runtime.logs):
                 with pytest.raises(KeyError):
                     ask(name)
@@ -153,23 +153,23 @@ class RuntimeSuite:
         await runtime.wait_ready(30)
         first, second = (set(runtime.processes(name)) for name in PAIR)
         addresses = [runtime.endpoint(name) for name in ("pair", *PAIR)]
-        await runtime.restart("pair#2")
-        assert set(runtime.processes("pair#1")) == first
-        assert second.isdisjoint(runtime.processes("pair#2"))
+        await runtime.restart("pair-2")
+        assert set(runtime.processes("pair-1")) == first
+        assert second.isdisjoint(runtime.processes("pair-2"))
         await runtime.restart("pair")
         assert len(runtime.processes("pair")) == len(first | second)
-        assert first.isdisjoint(runtime.processes("pair#1"))
+        assert first.isdisjoint(runtime.processes("pair-1"))
         assert {await state(runtime, name) for name in PAIR} == {State.HEALTHY}
         assert [runtime.endpoint(name) for name in ("pair", *PAIR)] == addresses
 
     async def test_a_dead_replica_leaves_the_other_alone(self, runtime: Runtime) -> None:
         await runtime.start(["pair"])
         await runtime.wait_ready(30)
-        await self.crash(runtime, "pair#2")
+        await self.crash(runtime, "pair-2")
         assert [await state(runtime, name) for name in PAIR] == [State.HEALTHY, State.EXITED]
-        assert not runtime.processes("pair#2")
-        assert runtime.processes("pair") == runtime.processes("pair#1")
-        with pytest.raises(NotReady, match="pair#2"):
+        assert not runtime.processes("pair-2")
+        assert runtime.processes("pair") == runtime.processes("pair-1")
+        with pytest.raises(NotReady, match="pair-2"):
             await runtime.wait_ready(1)
 
     async def test_a_wire_leads_to_every_replica(self, runtime: Runtime) -> None:

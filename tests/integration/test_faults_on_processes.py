@@ -156,18 +156,18 @@ pair = pytest.fixture(replicated)
 @pytest.mark.parametrize("fault", ["kill", "pause"])
 async def test_one_replica_is_broken_and_the_other_serves(pair: tuple[Runtime, LeaseKeeper], fault: str) -> None:
     runtime, keeper = pair
-    wire, whole = wire_of(runtime, EDGE), set(runtime.processes("api#1"))
-    lease = await keeper.inject(fault, "api#2", {}, 30.0, "a-run")
+    wire, whole = wire_of(runtime, EDGE), set(runtime.processes("api-1"))
+    lease = await keeper.inject(fault, "api-2", {}, 30.0, "a-run")
     assert lease["state"] == "in-force", lease
-    assert set(lease["in_force"]["facts"]["ports"]) == {str(runtime.endpoint("api#2"))}
+    assert set(lease["in_force"]["facts"]["ports"]) == {str(runtime.endpoint("api-2"))}
     assert not lease["exercised"]["holds"]
     # A dead one refuses and is passed over; a silent one keeps who came to it.
     assert [await answers(wire) for _ in range(4)].count(True) == (4 if fault == "kill" else 2)
     (undone,) = await keeper.undo(lease=lease["id"])
     assert (undone["state"], undone["exercised"]["holds"]) == ("undone", True), undone
-    assert set(runtime.processes("api#1")) == whole
+    assert set(runtime.processes("api-1")) == whole
     assert [await answers(wire, 1.0) for _ in range(4)] == [True] * 4
-    first = await keeper.inject(fault, "api#1", {}, 30.0, "a-run")
+    first = await keeper.inject(fault, "api-1", {}, 30.0, "a-run")
     (undone,) = await keeper.undo(lease=first["id"])
     assert not undone["exercised"]["holds"], undone
 
@@ -177,11 +177,11 @@ async def test_a_service_is_broken_with_all_its_replicas(pair: tuple[Runtime, Le
     wire = wire_of(runtime, EDGE)
     lease = await keeper.inject("kill", SERVICE, {}, 30.0, "a-run")
     assert lease["state"] == "in-force", lease
-    assert set(lease["in_force"]["facts"]["ports"]) == {str(runtime.endpoint(name)) for name in ("api#1", "api#2")}
+    assert set(lease["in_force"]["facts"]["ports"]) == {str(runtime.endpoint(name)) for name in ("api-1", "api-2")}
     assert not await answers(wire)
     (undone,) = await keeper.undo(run="a-run")
     assert (undone["state"], undone["exercised"]["holds"]) == ("undone", True), undone
-    assert undone["undone"]["facts"]["states"] == {"api#1": "healthy", "api#2": "healthy"}
+    assert undone["undone"]["facts"]["states"] == {"api-1": "healthy", "api-2": "healthy"}
     assert [await answers(wire, 1.0) for _ in range(4)] == [True] * 4
 
 

@@ -347,7 +347,7 @@ async def test_redis_keeps_what_its_volume_holds(make: Make) -> None:
 
 async def test_nothing_is_left_when_a_start_is_interrupted(make: Make) -> None:
     runtime = make(COMPOSE)
-    starting = asyncio.create_task(runtime.start())
+    starting = asyncio.create_task(runtime.start(["web", "api"]))
     await until(runtime.members)
     starting.cancel()
     with suppress(asyncio.CancelledError):

@@ -67,11 +67,11 @@ scrape_configs:
     relabel_configs:
       - {target_label: __address__, replacement: "web:80"}
 """
-REPLICAS = {"web:80": ["web#1:80", "web#2:80"]}
+REPLICAS = {"web:80": ["web-1:80", "web-2:80"]}
 
 
 def test_every_replica_is_scraped_where_their_service_is_named() -> None:
-    expected = SCRAPED.replace("[web:80, 'db:5432']", "\n        - web#1:80\n        - web#2:80\n        - db:5432")
+    expected = SCRAPED.replace("[web:80, 'db:5432']", "\n        - web-1:80\n        - web-2:80\n        - db:5432")
     found = yaml(addresses.targets(SCRAPED, REPLICAS))
     assert found == yaml(expected)
     assert "# All of it." in addresses.targets(SCRAPED, REPLICAS)

@@ -181,11 +181,11 @@ def test_replicas_have_names_only_where_there_are_several(tmp_path: Path) -> Non
     text = "services: {one: {image: x}, two: {image: x, deploy: {replicas: 2}}, none: {image: x, scale: 0}}"
     catalogue = load(tmp_path, text)
     assert [each.replica for each in catalogue.replicas("one")] == ["one"]
-    assert [each.replica for each in catalogue.replicas("two")] == ["two#1", "two#2"]
-    assert [each.replica for each in catalogue.replicas("two#2")] == ["two#2"]
+    assert [each.replica for each in catalogue.replicas("two")] == ["two-1", "two-2"]
+    assert [each.replica for each in catalogue.replicas("two-2")] == ["two-2"]
     assert {each.name for each in catalogue.replicas("two")} == {"two"}
     assert catalogue.replicas("none") == ()
-    for unknown in ("three", "one#1", "two#0", "two#3", "two#", "none#1"):
+    for unknown in ("three", "one-1", "two-0", "two-3", "two-", "none-1"):
         with pytest.raises(KeyError):
             catalogue.replicas(unknown)
 
@@ -202,10 +202,12 @@ def test_scale_is_stronger_than_the_file(tmp_path: Path) -> None:
         ({"web": 2}, "publishes port 80 and has 2 replicas"),
         ({"named": 2}, "2 replicas and one container name"),
         ({"nobody": 2}, "--scale nobody=2: 'nobody' is no service that runs"),
+        ({"plain": 2}, "a replica of 'plain' is called 'plain-2', as a service is"),
     ],
 )
 def test_what_cannot_be_replicated(tmp_path: Path, scale: dict[str, int], message: str) -> None:
     text = "services:\n  web: {image: x, ports: ['80:80', '81']}\n  named: {image: x, container_name: it}\n"
+    text += "  plain: {image: x}\n  plain-2: {image: x}\n"
     [problem] = problems(tmp_path, text, scale=scale)
     assert message in problem.message
     assert problem.mend

@@ -111,10 +111,10 @@ def test_arguments_out_of_their_limits_are_problems(fault: str, arguments: dict[
 
 
 def test_the_replicas_of_a_target() -> None:
-    assert wrong("kill", "pair") == wrong("kill", "pair#2") == ""
-    assert "there is no replica 'pair#3'. name one: pair#1, pair#2; or all: pair" in wrong("kill", "pair#3")
-    assert "'api' has no replica 'api#2': it runs once" in wrong("pause", "api#2")
-    assert "gameday up --scale api=2" in wrong("pause", "api#2")
+    assert wrong("kill", "pair") == wrong("kill", "pair-2") == ""
+    assert "there is no replica 'pair-3'. name one: pair-1, pair-2; or all: pair" in wrong("kill", "pair-3")
+    assert "'api' has no replica 'api-2': it runs once" in wrong("pause", "api-2")
+    assert "gameday up --scale api=2" in wrong("pause", "api-2")
 
 
 async def test_what_met_one_replica_is_told_from_what_met_the_other(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ async def test_what_met_one_replica_is_told_from_what_met_the_other(tmp_path: Pa
     await runtime.start()
     wire = runtime.wire(runtime.catalogue.find("web->pair")[0])
     assert wire is not None
-    broken, whole, both = (registry.FAULTS["kill"](target, {}) for target in ("pair#2", "pair#1", "pair"))
+    broken, whole, both = (registry.FAULTS["kill"](target, {}) for target in ("pair-2", "pair-1", "pair"))
     for fault in (broken, whole, both):
         await fault.mark(runtime)  # type: ignore[attr-defined]
     await wire.attempt(passed_over=[wire.upstreams[1]])

@@ -127,7 +127,7 @@ def test_replicas_share_named_volumes_and_nothing_else(build: Callable[..., Layo
     assert mounts["/shared"] == others["/shared"]
     assert mounts["/own"] != others["/own"]
     assert layout.home(first) != layout.home(second)
-    ports = [layout.endpoints[name][80].port for name in ("web", "web#1", "web#2")]
+    ports = [layout.endpoints[name][80].port for name in ("web", "web-1", "web-2")]
     assert len(set(ports)) == 3
     for each, port in zip((first, second), ports[1:], strict=True):
         assert layout.arguments(each)[-1] == str(port)
@@ -142,7 +142,7 @@ def test_prometheus_scrapes_each_replica(build: Callable[..., Layout], tmp_path:
     (tmp_path / "prometheus/prometheus.yml").write_text("static_configs: [{targets: [web:80]}]\nalso: http://web:80\n")
     layout.mounts(service(layout, "prometheus"))
     copy = (tmp_path / "state/config/prometheus/etc-prometheus/prometheus.yml").read_text()
-    for name in ("web", "web#1", "web#2"):
+    for name in ("web", "web-1", "web-2"):
         assert copy.count(str(layout.endpoints[name][80])) == 1
 
 

@@ -262,9 +262,9 @@ async def test_a_failed_injection_that_cannot_be_undone_is_leaked(keeper: LeaseK
 async def test_a_service_and_its_replica_cannot_both_be_held(keeper: LeaseKeeper) -> None:
     pair = Service("pair", WHERE, expose=(80,), replicas=2)
     keeper._catalogue = replace(keeper._catalogue, services={**keeper._catalogue.services, "pair": pair})
-    for free in ("pair#1", "pair#2", "api"):
+    for free in ("pair-1", "pair-2", "api"):
         await keeper.inject("scripted", free, {}, 30.0, "r1")
-    for held in ("pair", "pair#1"):
+    for held in ("pair", "pair-1"):
         with pytest.raises(InputError, match="is held by the lease"):
             await keeper.inject("scripted", held, {}, 30.0, "r1")
 
