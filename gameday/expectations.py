@@ -86,16 +86,23 @@ class Strict(BaseModel):
 class Users(Strict):
     """What users of a route see while the fault is in force.
 
-    `json` maps dotted paths of the answer to a literal, or to a JSON Schema where
+    `before` is the status without it, where that is another: a clean error in place
+    of an answer. `json` maps dotted paths of the answer to a literal, or to a JSON Schema where
     the value is a mapping. Taken together they must not hold in the control window.
     """
 
     route: Route
     status: int = Field(ge=100, le=599)
+    before: int | None = Field(default=None, ge=100, le=599, description="Status without the fault; default: `status`")
     content: dict[str, Any] = Field(default_factory=dict, alias="json")
     bad: Bad = Share(1, 300)
     p99: Limit | None = None
     recovers: Limit | None = None
+
+    @property
+    def normal(self) -> int:
+        """The status without the fault."""
+        return self.status if self.before is None else self.before
 
     @field_validator("content")
     @classmethod

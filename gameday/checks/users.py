@@ -59,7 +59,7 @@ def unrest(view: View, expectation: Users, span: Span) -> str:
 
 
 def _restless(expectation: Users, requests: Sequence[Request]) -> str:
-    bad = [request for request in requests if request.error or request.status != expectation.status]
+    bad = [request for request in requests if request.error or request.status != expectation.normal]
     if bad:
         return f"{len(bad)} of {len(requests)} requests to {expectation.route} were bad, such as {_name(bad[0])}"
     fitting = [request for request in requests if expectation.content and _describes(expectation, request)]
@@ -181,7 +181,7 @@ class _Before:
         literals = [path for path, wanted in content if not isinstance(wanted, dict)]
         schemas = {path: wanted for path, wanted in content if isinstance(wanted, dict)}
         return cls(
-            expectation.status,
+            expectation.normal,
             {path: _distinct(_value(request, path) for request in control) for path in literals},
             {path: each for path, each in schemas.items() if all(_matches(each, one, path) for one in control)},
         )
@@ -209,7 +209,7 @@ def _value(request: Request, path: str) -> Any:
 
 def _expected(expectation: Users) -> str:
     parts = [
-        f"status {expectation.status}",
+        _expected_status(expectation),
         *(f"{path} {_wanted(value)}" for path, value in expectation.content.items()),
     ]
     parts.append(f"bad {expectation.bad}")
@@ -218,6 +218,11 @@ def _expected(expectation: Users) -> str:
     if expectation.recovers:
         parts.append(f"recovers {expectation.recovers}")
     return ", ".join(parts)
+
+
+def _expected_status(expectation: Users) -> str:
+    before = "" if expectation.normal == expectation.status else f" where it was {expectation.normal}"
+    return f"status {expectation.status}{before}"
 
 
 def _wanted(value: Any) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 import gevent
 from geventhttpclient import client as http
 from geventhttpclient.client import HTTPClientPool
-from locust import FastHttpUser
+from locust import FastHttpUser, events
 from locust.env import Environment
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
+from gameday import sse
 from gameday.tools.locust import STOP, Crowd, Plan, dig
 
 # The first arrival waits until all users stand ready.
@@ -128,9 +129,9 @@ class Recorder:
         self.write("error", where="load", message=f"a user raised {type(exception).__name__}: {exception}")
 
     def _json(self, route: str, response: Any) -> dict[str, Any] | None:
-        """The asked values of a JSON answer; None where it was none."""
+        """The asked values of a JSON answer, or of a stream of events; None where it was neither."""
         try:
-            content = json.loads(response.text)
+            content = _content(response)
         except (ValueError, TypeError, AttributeError):
             return None
         found = ((path, dig(content, path)) for path in self._paths.get(route, ()))
@@ -143,10 +144,14 @@ def main(plan: Plan) -> None:
     http._may_retry_after_send_error = _never
     recorder = Recorder(plan)
     crowds = [(crowd, _arriving(crowd, plan)) for crowd in plan.crowds]
-    environment = Environment(user_classes=[cls for _, cls in crowds], stop_timeout=plan.timeout + _GRACE)
+    # Locust's own events, so that what a user's file hangs on them is heard.
+    environment = Environment(
+        user_classes=[cls for _, cls in crowds], events=events, host=plan.host, stop_timeout=plan.timeout + _GRACE
+    )
     environment.events.request.add_listener(recorder.request)  # type: ignore[no-untyped-call]
     environment.events.user_error.add_listener(recorder.user_error)  # type: ignore[no-untyped-call]
     runner = environment.create_local_runner()
+    environment.events.test_start.fire(environment=environment)
     start = time.monotonic() + _HEAD_START
     for _, cls in crowds:
         cls.schedule.begin(start)
@@ -156,6 +161,11 @@ def main(plan: Plan) -> None:
         os._exit(1)  # the parent is gone, and with it whoever would have read of the answers under way
     runner.stop()
     recorder.write("load", **_summary(environment))
+
+
+def _content(response: Any) -> Any:
+    streamed = str(response.headers.get("content-type", "")).startswith(sse.MEDIA_TYPE)
+    return sse.read(response.text) if streamed else json.loads(response.text)
 
 
 def _never(method: str) -> bool:  # noqa: ARG001 - the name is part of what it replaces

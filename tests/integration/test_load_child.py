@@ -22,7 +22,13 @@ from gameday.tools.locust import Crowd, LoadChild, Plan
 RATE = 50.0
 USERS = """
 import time
-from locust import FastHttpUser, task
+from locust import FastHttpUser, events, task
+
+prepared = []
+
+@events.test_start.add_listener
+def prepare(environment, **_):
+    prepared.append(environment.host)
 
 class Visitor(FastHttpUser):
     @task
@@ -43,11 +49,18 @@ class Hog(FastHttpUser):
                 pass
         self.client.get("/page", name="/page")
 
+class Prepared(FastHttpUser):
+    @task
+    def page(self):
+        assert prepared == [self.host]
+        self.client.get("/page", name="/page")
+
 class Broken(FastHttpUser):
     @task
     def page(self):
         raise RuntimeError("oh")
 """
+ASKED = ["a.b", "a.b.1", "x", "last.event", "last.data.a.b", "rest"]
 ANSWER = b'{"a": {"b": [1, 2]}, "c": null}'
 Behaviour = Callable[[float, asyncio.StreamWriter], Any]
 
@@ -69,6 +82,14 @@ async def hang_up(_: float, writer: asyncio.StreamWriter) -> None:
 
 async def garbage(_: float, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 503 No\r\ncontent-length: 3\r\n\r\nno!")
+
+
+async def stream(_: float, writer: asyncio.StreamWriter) -> None:
+    said = b'event: delta\ndata: {"a": 1}\n\nevent: done\ndata: {"a": {"b": 2}}\n\n'
+    writer.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncontent-length: %d\r\n\r\n%s"
+        % (len(said), said)
+    )
 
 
 async def silence(_: float, writer: asyncio.StreamWriter) -> None:
@@ -115,7 +136,7 @@ def server(behaviour: Behaviour) -> Iterator[tuple[str, list[float]]]:
 @contextmanager
 def load(tmp_path: Path, url: str, cls: str = "Visitor", timeout: float = 3.0) -> Iterator[LoadChild]:
     (tmp_path / "visitors.py").write_text(USERS)
-    plan = Plan(url, [Crowd(str(tmp_path / "visitors.py"), cls, RATE)], {"GET /page": ["a.b", "a.b.1", "x"]}, timeout)
+    plan = Plan(url, [Crowd(str(tmp_path / "visitors.py"), cls, RATE)], {"GET /page": ASKED}, timeout)
     child = LoadChild(plan, tmp_path / "load.log")
     try:
         yield child
@@ -161,6 +182,19 @@ def test_a_request_is_recorded_with_what_was_asked_of_its_answer(tmp_path: Path)
     assert request["json"] == {"a.b": [1, 2], "a.b.1": 2}
     assert request["started_wall"] >= request["intended_wall"]
     assert abs(request["intended_wall"] - time.time()) < 30
+
+
+def test_of_a_stream_is_recorded_what_was_said_and_how_it_ended(tmp_path: Path) -> None:
+    with server(stream) as (url, _), load(tmp_path, url) as child:
+        request = gather(child, "request", 5)[-1]
+    assert request["json"] == {"last.event": "done", "last.data.a.b": 2, "rest": ""}
+
+
+def test_a_file_of_users_is_told_of_the_start_before_anybody_arrives(tmp_path: Path) -> None:
+    with server(answer) as (url, _), load(tmp_path, url, "Prepared") as child:
+        request = gather(child, "request", 5)[-1]
+        errors = [event for event in child.events() if event["kind"] == "error"]
+    assert (request["status"], errors) == (200, [])
 
 
 def test_no_answer_is_told_once_and_never_asked_again(tmp_path: Path) -> None:
