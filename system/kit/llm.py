@@ -12,6 +12,8 @@ import httpx2
 from system.kit.signals import FallbackReason
 
 BAD_REQUEST, REQUEST_TIMEOUT, CONFLICT, TOO_MANY, SERVER_ERROR = 400, 408, 409, 429, 500
+# What comes of answers that are no JSON, or no message, and of events in the wrong order.
+NONSENSE = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 PASSING = {"overloaded_error", "rate_limit_error", "api_error", "timeout_error"}
 
 
@@ -66,8 +68,7 @@ def translated() -> Iterator[None]:
         raise _by_status(error) from error
     except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
         raise ProviderError("connection", repr(error)) from error
-    # What the SDK raises for events that are no JSON, or come in the wrong order.
-    except (anthropic.APIError, AssertionError, ValueError, RuntimeError, TypeError, LookupError) as error:
+    except (anthropic.APIError, *NONSENSE) as error:
         raise ProviderError("schema", repr(error)) from error
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from system.llm_emulator import tokens
 from system.llm_emulator.example import example
 from system.llm_emulator.protocol import Message, Request, Tool, ToolResultBlock
+from system.llm_emulator.understanding import told
 
 OPENINGS = (
     "Good question about {topic}.",
@@ -77,13 +78,20 @@ def seed_of(request: Request) -> int:
 def compose(request: Request) -> Reply:
     seed = seed_of(request)
     draw = random.Random(seed)  # noqa: S311 - the same answer for the same question
-    words = _words(request.messages[-1].text())
+    asked = request.messages[-1].text()
+    words = _words(asked)
     tool = _tool_called(request, words)
     if tool is not None:
-        return _cut(request, seed, json.dumps(example(tool.input_schema, draw, words)), tool)
+        return _cut(request, seed, _filled(tool.input_schema, draw, words, asked), tool)
     schema = request.schema_wanted()
-    text = json.dumps(example(schema, draw, words)) if schema else _prose(request.messages[-1], words, draw)
+    text = _filled(schema, draw, words, asked) if schema else _prose(request.messages[-1], words, draw)
     return _cut(request, seed, text, None)
+
+
+def _filled(schema: dict[str, Any], draw: random.Random, words: list[str], asked: str) -> str:
+    """JSON that fits `schema`: what can be told from the question, the rest by chance."""
+    value = example(schema, draw, words)
+    return json.dumps(value | told(schema, asked) if isinstance(value, dict) else value)
 
 
 def _words(text: str) -> list[str]:

@@ -325,3 +325,58 @@ def test_what_each_fault_does() -> None:
 def test_counting_needs_no_max_tokens() -> None:
     prompt = parse(Prompt, b'{"model": "claude-x", "messages": [{"role": "user", "content": "one two three"}]}')
     assert tokens.count_input([message.model_dump() for message in prompt.messages]) == 3 + tokens.PER_MESSAGE
+
+
+HARM = {
+    "type": "object",
+    "properties": {
+        "harmful": {"type": "boolean"},
+        "categories": {"type": "array", "items": {"enum": ["violence", "illegal"], "type": "string"}},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "reason": {"type": "string"},
+    },
+    "required": ["harmful", "categories", "confidence", "reason"],
+}
+
+
+def asked_to_fill(schema: dict[str, Any], text: str) -> Any:
+    tool = {"name": "fill", "input_schema": schema}
+    said = [{"role": "user", "content": text}]
+    filled = json.loads(
+        compose(request(tools=[tool], tool_choice={"type": "tool", "name": "fill"}, messages=said)).text
+    )
+    jsonschema.validate(filled, schema)
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("text", "harmful", "categories", "confidence"),
+    [
+        ("A quiet tent for two.", False, [], 0.93),
+        ("How they planned a massacre with a BOMB.", True, ["violence"], 0.97),
+        ("Cocaine, and murder.", True, ["violence", "illegal"], 0.97),
+        ("Use poison against rats.", True, ["violence"], 0.55),
+        ("A lottery, you are the winner!", True, [], 0.55),
+    ],
+)
+def test_harm_is_told_by_the_words_of_the_question(
+    text: str, harmful: bool, categories: list[str], confidence: float
+) -> None:
+    filled = asked_to_fill(HARM, text)
+    assert (filled["harmful"], filled["categories"], filled["confidence"]) == (harmful, categories, confidence)
+    assert filled["reason"]
+
+
+def test_a_summary_is_how_the_longest_text_begins() -> None:
+    schema = {"type": "object", "properties": {"summary": {"type": "string"}}, "required": ["summary"]}
+    document = "Tents keep rain out. Some weigh little. Others last."
+    summary = "Tents keep rain out. Some weigh little."
+    assert asked_to_fill(schema, document) == {"summary": summary}
+    assert asked_to_fill(schema, json.dumps({"title": "Tents", "body": document})) == {"summary": summary}
+
+
+def test_of_another_type_a_name_means_nothing() -> None:
+    schema = {"type": "object", "properties": {"harmful": {"enum": ["a", "b"]}, "summary": {"type": "integer"}}}
+    filled = asked_to_fill(schema, "How they planned a massacre.")
+    assert filled["harmful"] in ("a", "b")
+    assert isinstance(filled["summary"], int)
