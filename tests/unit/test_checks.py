@@ -80,8 +80,8 @@ def test_users(spoil: Spoil, verdict: Verdict, words: str) -> None:
 
 
 SIGN_IN = Users.model_validate({"route": h.ROUTE, "status": 503, "before": 201, "bad": "<= 1 of 300"})
-REFUSED = h.change("request", h.during(h.IN_FORCE, h.UNDONE + 1), status=503)
-SIGNED_IN = h.change("request", status=201)
+REFUSED = h.change("request", IN_FAULT, status=503)
+SIGNED_IN = h.change("request", lambda request: not IN_FAULT(request), status=201)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,13 @@ SIGNED_IN = h.change("request", status=201)
         (nothing, CONFIRMED, "0 of 401 bad"),
         (h.change("request", h.during(1015, 1015.05), status=500), REFUTED, "2 of 401"),
         (h.change("request", h.during(1015, 1015.05), status=201), REFUTED, "2 of 401"),
-        (h.change("request", h.during(1005, 1005.025), status=503), INCONCLUSIVE, "without a fault: 1 of"),
+        (h.change("request", h.during(1005, 1005.025), status=503), INCONCLUSIVE, "without a fault: 2 of"),
         (h.change("request", h.during(h.UNDONE + 3, h.UNDONE + 4), status=503), REFUTED, "status 503"),
     ],
 )
 def test_a_clean_error_in_place_of_an_answer(spoil: Spoil, verdict: Verdict, words: str) -> None:
     expectation = SIGN_IN.model_copy(update={"recovers": EXPECT.users[0].recovers})
-    finding = users.check(h.history(spoil(REFUSED(SIGNED_IN(h.good())))), expectation, SCALE)
+    finding = users.check(h.history(spoil(SIGNED_IN(REFUSED(h.good())))), expectation, SCALE)
     assert (finding.verdict, words in told(finding)) == (verdict, True), told(finding)
     assert finding.expected.startswith("status 503 where it was 201")
 

@@ -1,0 +1,77 @@
+"""moderation-svc: whether a text may be published, and a person's word where that is not sure."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+
+from system.kit import app as kit
+from system.kit import problem, signals
+from system.kit.bus import Bus
+from system.kit.client import UnavailableError
+from system.kit.decisions import EVENT, Decisions
+from system.kit.forms import Filler
+from system.kit.store import Store
+from system.moderation import blocklist, routes
+from system.moderation.judgement import Judge
+from system.moderation.moderator import Moderator
+from system.moderation.settings import ModerationSettings
+from system.moderation.shelf import Shelf
+
+SERVICE = "moderation-svc"
+EDGE = "moderation-svc->llm-emulator"
+
+
+def make(settings: ModerationSettings) -> FastAPI:
+    """Ends the process where the block list is wrong: without one this service must not answer."""
+    try:
+        block_list = blocklist.load(settings.block_list)
+    except blocklist.BlockListError as error:
+        sys.exit(f"the block list is wrong:\n{error}")
+    signals.announce_moderations()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        store, model = Store("moderation-svc->store", settings.store_url), Filler(EDGE, settings, falls_back=True)
+        shelf = Shelf(store, settings.review_seconds)
+        async with _decisions(settings.broker_url) as decisions, asyncio.TaskGroup() as background:
+            moderator = Moderator(block_list, Judge(model), shelf, decisions, settings.confidence_needed)
+            app.state.context = routes.Context(moderator)
+            counting = background.create_task(_count(shelf, settings.waiting_interval_seconds))
+            yield
+            counting.cancel()
+        await model.close()
+        await store.close()
+
+    app = kit.create(SERVICE, settings, routers=[routes.router], lifespan=lifespan)
+    app.add_exception_handler(UnavailableError, _unavailable)
+    return app
+
+
+@asynccontextmanager
+async def _decisions(broker_url: str) -> AsyncIterator[Decisions]:
+    if not broker_url:
+        async with Decisions(None) as untold:
+            yield untold
+        return
+    async with Bus(SERVICE, broker_url, publishes=[EVENT]) as bus, Decisions(bus) as decisions:
+        yield decisions
+
+
+async def _count(shelf: Shelf, interval: float) -> None:
+    """Runs for as long as the service does."""
+    while True:
+        try:
+            signals.REVIEWS_WAITING.set(await shelf.waiting())
+        except UnavailableError:
+            # The store's own log line says why. What is not known is not told.
+            signals.REVIEWS_WAITING.set(float("nan"))
+        await asyncio.sleep(interval)
+
+
+async def _unavailable(_request: Request, _error: Exception) -> Response:
+    return problem.response(503, "nothing can be decided or held now", headers={"retry-after": "1"})
