@@ -129,7 +129,10 @@ class Bus:
         carried = dict(telemetry.outgoing_headers() if headers is None else headers)
         context = telemetry.received_context((name.encode(), text.encode()) for name, text in carried.items())
         name = f"{event} publish"
-        with telemetry.TRACER.start_as_current_span(name, context=context, kind=SpanKind.PRODUCER) as span:
+        with (
+            telemetry.correlated(carried.get(telemetry.CORRELATION_HEADER, "")),
+            telemetry.TRACER.start_as_current_span(name, context=context, kind=SpanKind.PRODUCER) as span,
+        ):
             span.set_attributes(attributes(topology.EXCHANGE, str(message_id)))
             telemetry.PROPAGATOR.inject(carried)
             await self._send(event, self._message(event, content, message_id, carried, occurred))

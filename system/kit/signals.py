@@ -116,6 +116,7 @@ LOG_TRAIL_UNREAD = "audit_trail_unread"
 LOG_PUBLISHED = "message_published"
 LOG_CONSUMED = "message_consumed"
 LOG_BROKER = "broker"
+LOG_OUTBOX_WAITS = "outbox_waits"
 
 BREAKER_CHANGES = (("closed", "open"), ("open", "half-open"), ("half-open", "closed"), ("half-open", "open"))
 

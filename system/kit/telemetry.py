@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -49,6 +50,16 @@ def correlation_id(received: str | None) -> str:
 def user_id(received: str | None) -> str:
     """The user whom the caller names, "" where it names none that is harmless."""
     return received if received and _ACCEPTABLE.fullmatch(received) else ""
+
+
+@contextmanager
+def correlated(identifier: str) -> Iterator[None]:
+    """Within the block it is the work of this id that is done."""
+    before = CORRELATION_ID.set(identifier)
+    try:
+        yield
+    finally:
+        CORRELATION_ID.reset(before)
 
 
 def received_context(headers: Iterable[tuple[bytes, bytes]]) -> Context:

@@ -1,5 +1,8 @@
-"""Content records as content-svc makes and takes them back. Not reached through the gateway, so without a token:
-who undoes something may come long after the user's token has expired."""
+"""For other services: content records as content-svc makes and takes them back, and where notification-svc writes to.
+
+Not reached through the gateway, so without a token: who undoes something, or
+writes a mail, may come long after the user's token has expired.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,22 @@ from fastapi import APIRouter, Response
 
 from system.kit import database
 from system.kit.problem import ProblemError
-from system.users import records
-from system.users.models import Content, NewContent
+from system.users import records, store
+from system.users.models import Address, Content, NewContent
 from system.users.routes import Users
 
 router = APIRouter(prefix="/internal/users/{user}/content/{content}")
+addresses = APIRouter(prefix="/internal/users")
 CREATED = 201
+
+
+@addresses.get("/{user}/address")
+async def address(users: Users, user: uuid.UUID) -> Address:
+    async with database.transaction(users.pool) as connection:
+        row = await store.by_id(connection, str(user))
+    if row is None:
+        raise ProblemError(404, "there is no such user")
+    return Address.model_validate(row)
 
 
 @router.put("", responses={CREATED: {"model": Content}})
@@ -28,6 +41,7 @@ async def put(users: Users, user: uuid.UUID, content: uuid.UUID, body: NewConten
     if row is None:
         raise ProblemError(410, "this content was taken back")
     if new:
+        users.told()
         response.status_code = CREATED
     return Content.model_validate(row)
 

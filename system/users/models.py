@@ -63,6 +63,7 @@ class TierChange(Input):
 class NewPurchase(Input):
     itemId: Annotated[str, StringConstraints(min_length=1, max_length=64), STORABLE]
     priceCents: int = Field(default=0, ge=0, le=100_000_000)
+    quantity: int = Field(default=1, ge=1, le=1000)
 
 
 class NewContent(Input):
@@ -82,6 +83,7 @@ class Row(BaseModel):
 class Purchase(Row):
     item_id: str
     price_cents: int
+    quantity: int
 
 
 class Content(Row):
@@ -97,6 +99,11 @@ class Profile(BaseModel):
     roles: list[str]
     interests: list[str]
     created_at: datetime
+
+
+class Address(BaseModel):
+    email: str
+    name: str
 
 
 class Tokens(BaseModel):

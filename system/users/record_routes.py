@@ -24,8 +24,12 @@ async def buy(
     users: Users, who: Caller, body: NewPurchase, response: Response, repeat_key: RepeatKey = None
 ) -> Purchase:
     """With an Idempotency-Key that was used before: 200, and the purchase that it made."""
-    async with database.transaction(users.pool) as connection:
-        row, new = await records.buy(connection, who.user, body.itemId, body.priceCents, repeat_key)
+    try:
+        async with database.transaction(users.pool) as connection:
+            row, new = await records.buy(connection, who.user, body, repeat_key)
+    except records.OtherPurchaseError as error:
+        raise ProblemError(422, "this Idempotency-Key has been used for another purchase") from error
+    users.told()
     if not new:
         response.status_code = 200
     return Purchase.model_validate(row)
@@ -40,7 +44,9 @@ async def purchases(users: Users, who: Caller, limit: Limit = 20) -> list[Purcha
 @router.post("/content", status_code=201)
 async def write(users: Users, who: Caller, body: NewContent) -> Content:
     async with database.transaction(users.pool) as connection:
-        return Content.model_validate(await records.write(connection, who.user, body.title, body.body))
+        row = await records.write(connection, who.user, body.title, body.body)
+    users.told()
+    return Content.model_validate(row)
 
 
 @router.get("/content")

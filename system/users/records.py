@@ -8,30 +8,46 @@ from psycopg import errors
 
 from system.kit.database import Connection, Row
 from system.users import outbox
+from system.users.models import NewPurchase
 
 
 class NoUserError(Exception):
     pass
 
 
-async def buy(
-    connection: Connection, user: str, item: str, price_cents: int, repeat_key: str | None
-) -> tuple[Row, bool]:
-    """The purchase, and whether it is new: the same `repeat_key` buys once, also when sent twice at once."""
+class OtherPurchaseError(Exception):
+    """The same key was used for a purchase of something else."""
+
+
+async def buy(connection: Connection, user: str, wanted: NewPurchase, repeat_key: str | None) -> tuple[Row, bool]:
+    """The purchase, and whether it is new: the same `repeat_key` buys once, also when sent twice at once.
+
+    Raises OtherPurchaseError where the key belongs to another purchase.
+    """
     cursor = await connection.execute(
-        "INSERT INTO purchases (id, user_id, item_id, price_cents, repeat_key) VALUES (%s, %s, %s, %s, %s)"
-        " ON CONFLICT (user_id, repeat_key) DO NOTHING RETURNING *",
-        (uuid.uuid4(), user, item, price_cents, repeat_key),
+        "INSERT INTO purchases (id, user_id, item_id, price_cents, quantity, repeat_key)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (user_id, repeat_key) DO NOTHING RETURNING *",
+        (uuid.uuid4(), user, wanted.itemId, wanted.priceCents, wanted.quantity, repeat_key),
     )
     if row := await cursor.fetchone():
-        payload = {"purchaseId": str(row["id"]), "userId": user, "itemId": item, "priceCents": price_cents}
-        await outbox.tell(connection, outbox.PURCHASED, payload)
+        event = uuid.uuid4()
+        payload = {
+            "eventId": str(event),
+            "userId": user,
+            "itemId": wanted.itemId,
+            "quantity": wanted.quantity,
+            "occurredAt": row["created_at"].isoformat(),
+        }
+        await outbox.tell(connection, outbox.PURCHASED, user, payload, event)
         return row, True
     cursor = await connection.execute(
         "SELECT * FROM purchases WHERE user_id = %s AND repeat_key = %s", (user, repeat_key)
     )
     found = await cursor.fetchone()
     assert found  # noqa: S101  the insert met it
+    bought = NewPurchase(itemId=found["item_id"], priceCents=found["price_cents"], quantity=found["quantity"])
+    if bought != wanted:
+        raise OtherPurchaseError
     return found, False
 
 
@@ -113,4 +129,4 @@ async def take_back(connection: Connection, user: uuid.UUID, content: uuid.UUID)
 
 async def _tell_of_content(connection: Connection, row: Row) -> None:
     payload = {"contentId": str(row["id"]), "userId": str(row["user_id"]), "title": row["title"]}
-    await outbox.tell(connection, outbox.CONTENT_CREATED, payload)
+    await outbox.tell(connection, outbox.CONTENT_CREATED, payload["userId"], payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import jwt
@@ -20,10 +21,11 @@ router = APIRouter()
 
 
 class Context:
-    """What the routes work with, hung on the app at start."""
+    """What the routes work with, hung on the app at start. `told` is to be called after an event was written."""
 
-    def __init__(self, settings: UserSettings, pool: database.Pool) -> None:
+    def __init__(self, settings: UserSettings, pool: database.Pool, told: Callable[[], None]) -> None:
         self.settings = settings
+        self.told = told
         self.pool = pool
         self.keys = KeyRing(pool, settings.jwt_key, keep_seconds=settings.access_token_seconds)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
 from system.kit import database, problem
-from system.users import internal_routes, record_routes, routes
+from system.kit.bus import Bus
+from system.users import internal_routes, outbox, record_routes, routes
+from system.users.relay import Relay
 from system.users.settings import UserSettings
 
+SERVICE = "user-svc"
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
@@ -20,15 +24,29 @@ def make(settings: UserSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await database.migrate(settings.database_url, VERSIONS)
-        async with database.pool(settings.database_url) as pool:
-            app.state.context = routes.Context(settings, pool)
+        async with database.pool(settings.database_url) as pool, _relaying(settings, pool) as told:
+            app.state.context = routes.Context(settings, pool, told)
             await app.state.context.keys.fresh()
             yield
 
-    routers = [routes.router, record_routes.router, internal_routes.router]
-    app = kit.create("user-svc", settings, routers=routers, lifespan=lifespan, ready={"postgres": _postgres})
+    routers = [routes.router, record_routes.router, internal_routes.router, internal_routes.addresses]
+    app = kit.create(SERVICE, settings, routers=routers, lifespan=lifespan, ready={"postgres": _postgres})
     app.add_exception_handler(database.DatabaseDownError, _database_down)
     return app
+
+
+@asynccontextmanager
+async def _relaying(settings: UserSettings, pool: database.Pool) -> AsyncIterator[Callable[[], None]]:
+    """Gives what is to be called when there is something new in the outbox."""
+    if settings.broker_url is None:
+        yield lambda: None
+        return
+    async with Bus(SERVICE, settings.broker_url, publishes=outbox.EVENTS) as bus:
+        relay = Relay(pool, bus)
+        running = asyncio.create_task(relay.run(), name="relay")
+        yield relay.nudge
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def _postgres(app: FastAPI) -> None:

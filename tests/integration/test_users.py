@@ -151,7 +151,7 @@ def test_only_an_admin_changes_a_tier(users: Service, ada: str, database: str) -
 
 def test_a_purchase_and_its_event_are_written_together_and_once(users: Service, ada: str, database: str) -> None:
     headers = {**bearer(log_in(users)["access_token"]), "idempotency-key": "k-1", "x-correlation-id": "c-7"}
-    wanted = {"itemId": "item-001", "priceCents": 1999}
+    wanted = {"itemId": "item-001", "priceCents": 1999, "quantity": 2}
     with ThreadPoolExecutor(8) as pool:
         answers = list(
             pool.map(lambda _: users.http.post("/users/me/purchases", json=wanted, headers=headers), range(8))
@@ -165,9 +165,19 @@ def test_a_purchase_and_its_event_are_written_together_and_once(users: Service, 
             "SELECT type, payload, headers FROM outbox WHERE type = 'user.purchased'"
         ).fetchall()
     ((_, payload, told),) = events
-    assert payload == {"purchaseId": purchase["id"], "userId": ada, **wanted}
+    assert payload.items() >= {"userId": ada, "itemId": "item-001", "quantity": 2}.items()
+    assert payload.keys() == {"eventId", "userId", "itemId", "quantity", "occurredAt"}
     assert told["x-correlation-id"] == "c-7"
     assert "traceparent" in told
+
+
+def test_a_key_that_was_used_for_another_purchase_is_refused(users: Service, ada: str) -> None:
+    headers = {**bearer(log_in(users)["access_token"]), "idempotency-key": "k-2"}
+    first = users.http.post("/users/me/purchases", json={"itemId": "item-009"}, headers=headers)
+    again = users.http.post("/users/me/purchases", json={"itemId": "item-009", "quantity": 1}, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 200)
+    for other in ({"itemId": "item-010"}, {"itemId": "item-009", "quantity": 2}):
+        assert_problem(users.http.post("/users/me/purchases", json=other, headers=headers), 422)
 
 
 def test_purchases_without_a_key_are_many(users: Service, ada: str) -> None:
@@ -179,7 +189,16 @@ def test_purchases_without_a_key_are_many(users: Service, ada: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"itemId": ""}, {"itemId": "x", "priceCents": -1}, {"itemId": "x" * 65}, {"id": 1}]
+    "body",
+    [
+        {},
+        {"itemId": ""},
+        {"itemId": "x", "quantity": 0},
+        {"itemId": "x", "quantity": 1001},
+        {"itemId": "x", "priceCents": -1},
+        {"itemId": "x" * 65},
+        {"id": 1},
+    ],
 )
 def test_a_wrong_purchase_is_refused(users: Service, ada: str, body: dict[str, object]) -> None:
     headers = bearer(log_in(users)["access_token"])
