@@ -90,6 +90,10 @@ class _Request:
     headers: Mapping[str, str] | None = None
 
 
+def _never(_: UnavailableError) -> bool:
+    return False
+
+
 class Targets:
     """The replicas of a provider, in turn. One that did not answer rests a while, unless all do."""
 
@@ -112,9 +116,12 @@ class Targets:
 
 
 class RetryBudget:
-    """A retry for every tenth call, and a few saved: when much fails, retries must not double the load."""
+    """A retry for every tenth call: when much fails, retries must not double the load.
 
-    def __init__(self, share: float = 0.1, most: float = 10.0) -> None:
+    Saved are as many as one of two busy replicas may have under way when it dies.
+    """
+
+    def __init__(self, share: float = 0.1, most: float = 50.0) -> None:
         self._share = share
         self._most = most
         self._saved = most
@@ -235,18 +242,31 @@ class Edge:
     async def _tried(self, request: _Request, reading: Callable[[Answer], T], again: bool) -> T:
         ends = time.monotonic() + request.timeout
         self._retries.earn()
+        retried = False
+
+        def forgiven(error: UnavailableError) -> bool:
+            """The second attempt tells the breaker how the call ended: one dead replica is no dead provider."""
+            nonlocal retried
+            retried = again and self._may_retry(error)
+            return retried and self.breaker.state is State.CLOSED
+
         try:
-            return await self._once(request, reading)
-        except UnavailableError as error:
-            if not again or error.reason not in RETRIED or isinstance(error, RefusedError) or not self._retries.take():
+            return await self._once(request, reading, forgiven)
+        except UnavailableError:
+            if not retried:
                 raise
         signals.EDGE_RETRIES.labels(self.name).inc()
         # Jitter, so that those who failed together do not come back together.
         await asyncio.sleep(random.uniform(*RETRY_AFTER_SECONDS))  # noqa: S311
         return await self._once(replace(request, timeout=max(0.0, ends - time.monotonic())), reading)
 
-    async def _once(self, request: _Request, reading: Callable[[Answer], T]) -> T:
-        with _Attempt(self, request.method, request.path, request.timeout) as attempt:
+    def _may_retry(self, error: UnavailableError) -> bool:
+        return error.reason in RETRIED and not isinstance(error, RefusedError) and self._retries.take()
+
+    async def _once(
+        self, request: _Request, reading: Callable[[Answer], T], forgiven: Callable[[UnavailableError], bool] = _never
+    ) -> T:
+        with _Attempt(self, request.method, request.path, request.timeout, forgiven) as attempt:
             made = self._made(attempt, request).build()
             async with deadline.Timeout(attempt.timeout):
                 response = await made.send()
@@ -271,14 +291,25 @@ def _as_it_is(answer: Answer) -> Answer:
 
 
 class _Attempt:
-    """One call over an edge, from its permit to its outcome, which it tells the breaker, the metrics and the trace."""
+    """One call over an edge, from its permit to its outcome, which it tells the breaker, the metrics and the trace.
 
-    def __init__(self, edge: Edge, method: str, path: str, timeout: float) -> None:
+    The breaker is not told of a failure that is `forgiven`.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        method: str,
+        path: str,
+        timeout: float,
+        forgiven: Callable[[UnavailableError], bool] = _never,
+    ) -> None:
         self.edge = edge
         self.method = method
         self.path = path
         self.timeout = deadline.remaining(timeout)
         self.started = time.monotonic()
+        self._forgiven = forgiven
         self._status = 0
         self._settled = False
 
@@ -357,7 +388,10 @@ class _Attempt:
             self.edge.targets.failed(self.target)
         signals.EDGE_REQUESTS.labels(self.edge.name, outcome).inc()
         self._span.set_status(Status(StatusCode.ERROR, str(error)))
-        self._settle(ok=spared)
+        if not spared and self._forgiven(error):
+            self._permit.abandon()
+        else:
+            self._settle(ok=spared)
         telemetry.logger().warning(signals.LOG_EDGE_FAILURE, edge=self.edge.name, reason=error.reason, error=str(error))
 
     def _settle(self, *, ok: bool) -> None:

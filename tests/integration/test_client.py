@@ -196,9 +196,9 @@ async def test_a_refusal_is_told_apart(provider: Provider, connect: Connect) -> 
 async def test_retries_end_when_much_fails(provider: Provider, connect: Connect) -> None:
     provider.replies = [reply(503)]
     edge = connect(provider)
-    for _ in range(40):
+    for _ in range(100):
         await reason(edge.call("GET", "/", timeout=1, idempotent=True))
-    assert 40 + 10 <= provider.asked <= 40 + 14
+    assert 100 + 50 <= provider.asked <= 100 + 60
 
 
 async def test_no_more_than_so_many_at_once(provider: Provider, connect: Connect) -> None:
@@ -231,6 +231,44 @@ async def test_a_dead_replica_costs_no_idempotent_call(provider: Provider, other
     assert other.asked == 50
     assert breaker.state is State.CLOSED
     await provider.start(provider.port)
+
+
+async def test_a_replica_that_dies_with_calls_under_way_opens_no_breaker(
+    provider: Provider, other: Provider, connect: Connect
+) -> None:
+    """They fail all at once, and each of them is answered by the other replica."""
+    breaker = guarded(failures=2)
+    edge = connect(provider, other, breaker=breaker)
+    provider.replies = [b""]
+    calls = [asyncio.create_task(edge.call("GET", "/", timeout=5, idempotent=True)) for _ in range(12)]
+    async with asyncio.timeout(5):
+        while provider.asked < 6:
+            await asyncio.sleep(0)
+    await provider.stop()
+    assert {answer.status for answer in await asyncio.gather(*calls)} == {200}
+    assert breaker.state is State.CLOSED
+    await provider.start(provider.port)
+
+
+async def test_a_call_that_fails_twice_counts_once(provider: Provider, connect: Connect) -> None:
+    provider.replies = [reply(503)]
+    breaker = guarded(failures=2)
+    edge = connect(provider, breaker=breaker)
+    await reason(edge.call("GET", "/", timeout=1, idempotent=True))
+    assert (provider.asked, breaker.state) == (2, State.CLOSED)
+    await reason(edge.call("GET", "/", timeout=1, idempotent=True))
+    assert breaker.state is State.OPEN
+
+
+async def test_a_probe_that_fails_is_not_forgiven(provider: Provider, connect: Connect) -> None:
+    provider.replies = [reply(503)]
+    breaker = CircuitBreaker("a->b", Consecutive(1), 0)
+    edge = connect(provider, breaker=breaker)
+    await reason(edge.call("GET", "/", timeout=1))
+    breaker.reset_seconds = 30
+    breaker._last_failure -= 30
+    assert await reason(edge.call("GET", "/", timeout=1, idempotent=True)) == "open"
+    assert (provider.asked, breaker.state) == (2, State.OPEN)
 
 
 async def test_the_callers_deadline_is_kept_and_its_end_blames_nobody(provider: Provider, connect: Connect) -> None:
