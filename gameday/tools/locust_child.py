@@ -151,7 +151,7 @@ def main(plan: Plan) -> None:
     environment.events.request.add_listener(recorder.request)  # type: ignore[no-untyped-call]
     environment.events.user_error.add_listener(recorder.user_error)  # type: ignore[no-untyped-call]
     runner = environment.create_local_runner()
-    environment.events.test_start.fire(environment=environment)
+    environment.events.test_start.fire(environment=environment)  # type: ignore[no-untyped-call]
     start = time.monotonic() + _HEAD_START
     for _, cls in crowds:
         cls.schedule.begin(start)
