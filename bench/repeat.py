@@ -13,6 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -75,14 +76,19 @@ def _run(gameday: Gameday, *command: str) -> tuple[int, str, float]:
     return done.returncode, done.stdout + done.stderr, time.monotonic() - began
 
 
+def _new_directory(gameday: Gameday) -> Path:
+    """Where no run before has left a verdict that could be taken for that of the next."""
+    return Path(tempfile.mkdtemp(dir=gameday.state.parent)) / "out"
+
+
 def _experiment(gameday: Gameday, file: Path) -> Outcome:
-    out = gameday.state.parent / "out"
+    out = _new_directory(gameday)
     code, said, seconds = _run(gameday, "experiment", "run", str(file), "--out", str(out))
     return Outcome(_word(code, said, out), seconds)
 
 
 def _control(gameday: Gameday, profile: str) -> Outcome:
-    out = gameday.state.parent / "out"
+    out = _new_directory(gameday)
     before = _firings(gameday)
     code, said, seconds = _run(gameday, "load", "run", profile, "--out", str(out))
     word = _word(code, said, out)
@@ -91,11 +97,13 @@ def _control(gameday: Gameday, profile: str) -> Outcome:
 
 def _word(code: int, said: str, out: Path) -> str:
     """The verdict; what was said goes to the terminal where it is not the wanted one."""
-    file = out / "verdict.json"
-    word = str(json.loads(file.read_text())["verdict"]) if file.exists() else f"exit code {code}"
     if code != 0:
         print(said, file=sys.stderr)
-    return word
+    file = out / "verdict.json"
+    if not file.exists():
+        return f"no verdict, exit code {code}"
+    verdict = json.loads(file.read_text())
+    return str(verdict["verdict"]) if verdict["exit_code"] == code else f"exit code {code} but {verdict['verdict']}"
 
 
 def _firings(gameday: Gameday) -> int:

@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT / "tests/repo"))
 
 from commands import EXAMPLES, typed
 
+pytestmark = pytest.mark.alone
+
 # What takes long or ends the system is executed by a story of its own.
 TOLD_ELSEWHERE = {
     "script/test": "this very run",

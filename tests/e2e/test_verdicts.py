@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from program import ROOT, TIME_SCALE, Gameday, gameday_in_new_state, until
 
+pytestmark = pytest.mark.alone
+
 HERE = ROOT / "tests/e2e"
 DOWN = ROOT / "experiments/recommendation-down.yaml"
 SLOW = ROOT / "experiments/recommendation-slow.yaml"

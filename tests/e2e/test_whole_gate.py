@@ -10,7 +10,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import jsonschema
+import pytest
 from program import ROOT, Gameday, until
+
+pytestmark = pytest.mark.alone
 
 
 def test_after_a_gate_was_killed_in_the_fault_window_the_next_one_is_green(gameday: Gameday, tmp_path: Path) -> None:
