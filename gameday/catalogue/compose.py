@@ -207,7 +207,7 @@ class _Assembly:
     def telemetry(self, system: SystemKeys) -> Telemetry:
         keys = system.telemetry
         slos = (self.directory / keys.slos).resolve() if keys.slos else None
-        return Telemetry(keys.prometheus, keys.alertmanager, keys.webhook, keys.rules, slos)
+        return Telemetry(keys.prometheus, keys.alertmanager, keys.webhook, keys.rules, slos, keys.traces)
 
     def names(self, consumer: str) -> dict[str, str]:
         """Host name -> service as `consumer` resolves it; a service's own name wins over any alias."""

@@ -179,6 +179,7 @@ def _extension(view: View, start: Mark) -> Iterator[Problem]:
         ("entry",): view.system.entry,
         ("telemetry", "prometheus"): telemetry.prometheus,
         ("telemetry", "alertmanager"): telemetry.alertmanager,
+        ("telemetry", "traces"): telemetry.traces,
     }
     for path, name in named.items():
         yield from _named(view, view.document, (extension.KEY, *path), [], name=name, start=start)

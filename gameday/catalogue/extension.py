@@ -42,6 +42,7 @@ class TimerKeys(_Strict):
 class TelemetryKeys(_Strict):
     prometheus: str | None = None
     alertmanager: str | None = None
+    traces: str | None = None
     webhook: Annotated[str, StringConstraints(pattern=_ADDRESS)] | None = None
     rules: str | None = None
     slos: str | None = None

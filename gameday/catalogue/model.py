@@ -169,7 +169,8 @@ class Telemetry:
 
     `webhook` is the `host:port` at which the Alertmanager of the system reaches
     gameday; `rules` the interpolation variable that names the directory of the
-    generated Prometheus and Alertmanager files; `slos` the SLO file they come from.
+    generated Prometheus and Alertmanager files; `slos` the SLO file they come from;
+    `traces` speaks Jaeger's query API.
     """
 
     prometheus: str | None = None
@@ -177,6 +178,7 @@ class Telemetry:
     webhook: str | None = None
     rules: str | None = None
     slos: Path | None = None
+    traces: str | None = None
 
 
 @dataclass(frozen=True)

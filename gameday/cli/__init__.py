@@ -29,6 +29,7 @@ COMMANDS = (
     "contracts",
     "alerts",
     "dashboards",
+    "trace",
     "recover",
     "runs",
     "doctor",

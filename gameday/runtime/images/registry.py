@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gameday.catalogue import Service
 from gameday.errors import Problem
-from gameday.runtime.images import LocalServer, alertmanager, blackbox, postgres, prometheus, rabbitmq, redis
+from gameday.runtime.images import LocalServer, alertmanager, blackbox, jaeger, postgres, prometheus, rabbitmq, redis
 
 SERVERS: Mapping[str, LocalServer] = {
     "postgres": postgres,
@@ -18,6 +18,8 @@ SERVERS: Mapping[str, LocalServer] = {
     "prom/prometheus": prometheus,
     "prom/alertmanager": alertmanager,
     "prom/blackbox-exporter": blackbox,
+    "jaegertracing/jaeger": jaeger,
+    "jaegertracing/all-in-one": jaeger,
 }
 
 

@@ -1,0 +1,91 @@
+"""Traces of a running system, over Jaeger's query API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from gameday.errors import GamedayError
+
+TIMEOUT_SECONDS = 5.0
+_ERROR = ("STATUS_CODE_ERROR", 2)
+
+
+@dataclass(frozen=True)
+class Span:
+    """`start` and `end` are seconds since the epoch; `parent` is empty at the root."""
+
+    trace: str
+    id: str
+    parent: str
+    service: str
+    name: str
+    start: float
+    end: float
+    error: str | None
+    attributes: Mapping[str, Any]
+
+
+class Jaeger:
+    """Any server with the query API v3: Jaeger itself, or `gameday.spans`."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def trace(self, identifier: str) -> Sequence[Span]:
+        """By start; empty where it is not known."""
+        return _spans(self._get(f"/api/v3/traces/{identifier}"))
+
+    def recent(self, service: str, limit: int = 20) -> Sequence[Sequence[Span]]:
+        """The newest traces that `service` took part in."""
+        found = self._get("/api/v3/traces", **{"query.service_name": service, "query.num_traces": limit})
+        traces: dict[str, list[Span]] = {}
+        for span in _spans(found):
+            traces.setdefault(span.trace, []).append(span)
+        return sorted(traces.values(), key=lambda spans: -spans[0].start)
+
+    def _get(self, path: str, **parameters: Any) -> Mapping[str, Any]:
+        try:
+            answer = self._client.get(path, params=parameters)
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return {}
+            answer.raise_for_status()
+            told: Mapping[str, Any] = answer.json()["result"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise GamedayError(f"cannot ask {self._client.base_url} for traces: {error}") from error
+        return told
+
+
+def _spans(told: Mapping[str, Any]) -> list[Span]:
+    found = [
+        _span(span, dict(_attributes(each.get("resource", {}))))
+        for each in told.get("resourceSpans", ())
+        for scope in each.get("scopeSpans", ())
+        for span in scope.get("spans", ())
+    ]
+    return sorted(found, key=lambda span: span.start)
+
+
+def _span(told: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
+    status = told.get("status", {})
+    return Span(
+        trace=told["traceId"],
+        id=told["spanId"],
+        parent=told.get("parentSpanId", ""),
+        service=str(resource.get("service.name", "unknown_service")),
+        name=told.get("name", ""),
+        start=int(told["startTimeUnixNano"]) / 1e9,
+        end=int(told["endTimeUnixNano"]) / 1e9,
+        error=status.get("message", "") if status.get("code") in _ERROR else None,
+        attributes=dict(_attributes(told)),
+    )
+
+
+def _attributes(told: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(each["key"], next(iter(each["value"].values()), None)) for each in told.get("attributes", ())]
