@@ -42,6 +42,12 @@ def catalogue(files: Sequence[Path]) -> Catalogue:
     return compose.load(found, environment=os.environ, scale=described.get("scale"))
 
 
+def wide_console() -> Console:
+    """As wide as the terminal, and wide enough where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH, highlight=False)
+
+
 def show(verdicts: Verdicts, directory: Path, as_json: bool) -> None:
     """The verdicts as a table, or as JSON; where to read more; exits with their code."""
     if as_json:
@@ -52,9 +58,7 @@ def show(verdicts: Verdicts, directory: Path, as_json: bool) -> None:
 
 
 def _print(verdicts: Verdicts, directory: Path) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH, highlight=False)
+    console = wide_console()
     for result in verdicts.results:
         head = Text.assemble(_verdict(result.verdict), (f" {result.suite}: {result.name}", "bold"), f": {result.title}")
         console.print(head, soft_wrap=True)

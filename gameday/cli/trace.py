@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
-from gameday.cli._judged import catalogue, files_option
+from gameday.cli._judged import catalogue, files_option, wide_console
 from gameday.errors import GamedayError, InputError, Problem
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def _show(spans: Sequence[Span], identifier: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(span) for span in spans]))
     else:
-        Console(highlight=False).print(waterfall(spans))
+        wide_console().print(waterfall(spans))
 
 
 def _list(traces: Sequence[Sequence[Span]], as_json: bool) -> None:
@@ -92,4 +91,4 @@ def _list(traces: Sequence[Sequence[Span]], as_json: bool) -> None:
                 for each in (row["trace"], row["name"], row["ms"], row["spans"], row["errors"], row["services"])
             )
         )
-    Console(highlight=False).print(table)
+    wide_console().print(table)

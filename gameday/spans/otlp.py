@@ -75,7 +75,7 @@ def answer(export: Export, content_type: str) -> bytes:
         response.partial_success.rejected_spans = len(export.rejected)
         response.partial_success.error_message = "; ".join(export.rejected[:3])
     if _is_json(content_type):
-        return json_format.MessageToJson(response, indent=None).encode()
+        return str(json_format.MessageToJson(response, indent=None)).encode()
     return bytes(response.SerializeToString())
 
 

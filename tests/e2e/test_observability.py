@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
-from program import ROOT, Gameday
+from program import ROOT, Gameday, until
 
 
 @pytest.fixture
@@ -62,3 +64,26 @@ def test_dashboards_are_checked_only_on_a_running_system(gameday: Gameday) -> No
 )
 def test_a_grafana_that_cannot_be_reached_is_told(gameday: Gameday, url: str, code: int, told: str) -> None:
     assert told in gameday.run("dashboards", "push", "--url", url, "--token", "t", code=code).err
+
+
+def test_a_request_is_one_trace_across_the_services_that_it_crossed(wired: Gameday) -> None:
+    identifier = uuid.uuid4().hex
+    sent = {"traceparent": f"00-{identifier}-{'1' * 16}-01"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"http://127.0.0.1:{wired.port}/api/homepage", headers=sent)
+    ) as answer:
+        assert answer.status == 200
+
+    def kept() -> bool:
+        rows = wired.run("trace", "--limit", "500", "--json").json
+        crossed = next((row["services"] for row in rows if row["trace"] == identifier), [])
+        return {"api-gateway", "recommendation-svc"} <= set(crossed)
+
+    until(kept, 30, "the spans of both services are kept")
+    drawn = wired.run("trace", identifier).out
+    assert drawn.index("GET /api/homepage") < drawn.index("get-recommendations")
+    assert "█" in drawn
+
+
+def test_a_trace_that_is_not_kept_is_told(wired: Gameday) -> None:
+    assert "no trace" in wired.run("trace", "f" * 32, code=3).err
