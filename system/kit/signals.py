@@ -85,6 +85,7 @@ RATE_LIMITED = Counter("rate_limited", "Calls refused because their caller had t
 DECISIONS = Counter("decisions", "Decisions of models for the audit trail, by what became of them.", ("outcome",))
 AUDIT_ENTRIES = Counter("audit_entries", "Decisions that reached the audit trail, by result.", ("outcome",))
 AUDIT_WRONG_ENTRIES = Gauge("audit_wrong_entries", "Entries of the audit trail that fail the last verification.")
+TASKS = Counter("ai_tasks", "Tasks for a language model by what became of them.", ("outcome",))
 MODERATIONS = Counter("moderations", "Contents that were checked, by verdict and who gave it.", ("verdict", "source"))
 REVIEWS_WAITING = Gauge("reviews_waiting", "Contents that are held until a person has looked at them.")
 TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted.", ("reason",))
@@ -108,6 +109,7 @@ LOG_DEAF = "client_does_not_read"
 LOG_CACHE_DOWN = "cache_unavailable"
 LOG_MODEL = "model"
 LOG_INDEX_BEHIND = "index_behind"
+LOG_TASK = "task"
 LOG_RULED = "review_ruled"
 LOG_DECISION = "decision_not_told"
 LOG_TRAIL_WRONG = "audit_trail_wrong"
@@ -170,6 +172,11 @@ def announce_model() -> None:
 def announce_decisions() -> None:
     for outcome in get_args(Telling):
         DECISIONS.labels(outcome)
+
+
+def announce_tasks() -> None:
+    for outcome in ("succeeded", "failed", "untold", "refused"):
+        TASKS.labels(outcome)
 
 
 def announce_moderations() -> None:
