@@ -92,7 +92,7 @@ SIGNED_IN = h.change("request", lambda request: not UNTIL_RELEASE(request), stat
         (nothing, CONFIRMED, "0 of 401 bad"),
         (h.change("request", h.during(1015, 1015.05), status=500), REFUTED, "2 of 401"),
         (h.change("request", h.during(1015, 1015.05), status=201), REFUTED, "2 of 401"),
-        (h.change("request", h.during(1005, 1005.025), status=503), INCONCLUSIVE, "without a fault: 2 of"),
+        (h.change("request", h.during(1005, 1005.05), status=503), INCONCLUSIVE, "without a fault: 2 of"),
         (h.change("request", h.during(h.UNDONE + 3, h.UNDONE + 4), status=503), REFUTED, "status 503"),
     ],
 )
