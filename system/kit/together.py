@@ -1,4 +1,7 @@
-"""Questions that come while one is out go together with the next: a round trip is shared under load."""
+"""Questions that come while others are out go together with the next: a round trip, or a model's run, is shared.
+
+No question waits for company while nothing is out, unless `wait` says so.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,17 @@ A = TypeVar("A")
 
 
 class Together(Generic[Q, A]):
-    """`ask` answers each question of a list, in its order; at most `most` at once. What it raises, all of them get."""
+    """`ask` answers each question of a list, in its order; one list at a time. What it raises, all of them get.
 
-    def __init__(self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], most: int = 128) -> None:
+    `most` questions at once at most; `wait` in seconds is how long a first one waits for others.
+    """
+
+    def __init__(
+        self, ask: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], most: int = 128, wait: float = 0.0
+    ) -> None:
         self._ask = ask
         self._most = most
+        self._wait = wait
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._asking: asyncio.Task[None] | None = None
 
@@ -31,24 +40,43 @@ class Together(Generic[Q, A]):
 
     async def _ask_all(self) -> None:
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                # Done already: its caller hung up.
-                if wanted := [pair for pair in batch if not pair[1].done()]:
-                    await self._ask_some(wanted)
+            if self._wait:
+                await asyncio.sleep(self._wait)
+            out = self._next()
+            while out:
+                await asyncio.wait((out.asking,))
+                # Before anybody hears of it: the next are out while they do.
+                following = self._next()
+                out.tell()
+                out = following
         finally:
             self._asking = None
 
-    async def _ask_some(self, batch: Sequence[tuple[Q, asyncio.Future[A]]]) -> None:
+    def _next(self) -> _Out[A] | None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            # Done already: its caller hung up.
+            if wanted := [pair for pair in batch if not pair[1].done()]:
+                asking = self._ask([question for question, _ in wanted])
+                return _Out(asyncio.ensure_future(asking), [waiting for _, waiting in wanted])
+        return None
+
+
+class _Out(Generic[A]):
+    def __init__(self, asking: asyncio.Future[Sequence[A]], waiting: Sequence[asyncio.Future[A]]) -> None:
+        self.asking = asking
+        self._waiting = waiting
+
+    def tell(self) -> None:
         try:
-            answers = await self._ask([question for question, _ in batch])
+            answers = self.asking.result()
         except BaseException as error:
-            for _, waiting in batch:
+            for waiting in self._waiting:
                 if not waiting.done():
                     waiting.set_exception(error)
             if not isinstance(error, Exception):
                 raise
             return
-        for (_, waiting), answer in zip(batch, answers, strict=True):
+        for waiting, answer in zip(self._waiting, answers, strict=True):
             if not waiting.done():
                 waiting.set_result(answer)

@@ -1,4 +1,4 @@
-"""Serves the registered model. At the very first start, when there is none, it is trained: less than a second."""
+"""Serves the registered model. Where there is none, or one of an older form, it is trained: less than a second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from system.recommendation.device import NoDeviceError
 
 def ensure_model(directory: Path) -> None:
     try:
-        registry.current(directory)
+        registry.entry(directory)
     except registry.NoModel:
         # Only here: onnx is needed to write a graph, never to run one.
         from system.recommendation.train import train
@@ -23,8 +23,8 @@ def ensure_model(directory: Path) -> None:
 
 def main() -> None:
     chosen = settings.load(Settings)
-    ensure_model(chosen.model_dir)
     try:
+        ensure_model(chosen.model_dir)
         service = create(chosen)
     except (registry.CorruptModel, registry.NoModel, NoDeviceError) as error:
         sys.exit(f"the model was refused: {error}")

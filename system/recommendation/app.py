@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, FastAPI, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, TypeAdapter
 
 from system.kit import app, telemetry
 from system.kit.client import UnavailableError
@@ -30,7 +29,7 @@ ItemId = Annotated[str, Field(min_length=1, max_length=64)]
 class Settings(KitSettings):
     """Times in seconds. `model_watch_seconds` 0: the model of the start serves to the end.
 
-    Without `grpc_port` there is no gRPC.
+    `answer_cache_seconds` 0: no answer is kept. Without `grpc_port` there is no gRPC.
     """
 
     port: int = 3001
@@ -39,8 +38,9 @@ class Settings(KitSettings):
     model_dir: Path = Path(__file__).parent / "model"
     model_device: Choice = "cpu"
     model_watch_seconds: float = 1.0
-    batch_max: int = 64
-    batch_wait_seconds: float = 0.0
+    batch_max: PositiveInt = 32
+    batch_wait_seconds: NonNegativeFloat = 0.0
+    answer_cache_seconds: NonNegativeFloat = 30.0
     pact_states: bool = False
 
 
@@ -51,23 +51,14 @@ class Likes(BaseModel):
     itemIds: Annotated[list[ItemId], Field(min_length=1, max_length=50)]
 
 
-class Item(BaseModel):
-    id: str
-    score: float
-    title: str
-
-
-class Answer(BaseModel):
-    items: list[Item]
-    model_version: str
-    source: Literal["model", "popular"]
+ANSWER = TypeAdapter(Recommendations)
 
 
 def create(settings: Settings) -> FastAPI:
     # Before the model is loaded: what is said of it is a log line like any other.
     telemetry.setup(SERVICE, settings.log_level)
     store = Store("recommendation-svc->cache", settings.cache_url)
-    features = Features(store)
+    features = Features(store, settings.answer_cache_seconds)
     serving = Serving(settings.model_dir, settings.model_device)
     recommender = Recommender(serving, features, max_batch=settings.batch_max, max_wait=settings.batch_wait_seconds)
 
@@ -98,15 +89,15 @@ def _rpc(recommender: Recommender, settings: Settings) -> AbstractAsyncContextMa
 def _routes(recommender: Recommender) -> APIRouter:
     routes = APIRouter()
 
-    @routes.post("/recommend", response_model=Answer)
-    async def recommend(wanted: Wanted) -> dict[str, Any]:
+    @routes.post("/recommend", response_model=Recommendations)
+    async def recommend(wanted: Wanted) -> Response:
         try:
             return _told(await recommender.recommend(wanted.userId, wanted.limit))
         except TimeoutError:
             raise ProblemError(504, "the model did not answer before the caller's deadline") from None
 
-    @routes.get("/popular", response_model=Answer)
-    async def popular(limit: Annotated[Limit, Query()] = DEFAULT_LIMIT) -> dict[str, Any]:
+    @routes.get("/popular", response_model=Recommendations)
+    async def popular(limit: Annotated[Limit, Query()] = DEFAULT_LIMIT) -> Response:
         return _told(recommender.popular(limit))
 
     @routes.post("/preferences", status_code=204)
@@ -121,8 +112,9 @@ def _routes(recommender: Recommender) -> APIRouter:
     return routes
 
 
-def _told(found: Recommendations) -> dict[str, Any]:
-    return asdict(found)
+def _told(found: Recommendations) -> Response:
+    """What the model answers has its types already: it is written, not checked again."""
+    return Response(ANSWER.dump_json(found), media_type="application/json")
 
 
 async def _watch(serving: Serving, interval: float) -> None:

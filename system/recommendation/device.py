@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 Choice = Literal["cpu", "cuda", "auto"]
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-Scores = NDArray[np.float32]
+Tensor = NDArray[Any]
 
 
 class NoDeviceError(Exception):
@@ -37,18 +37,22 @@ class Runner:
     def inputs(self) -> set[str]:
         return {given.name for given in self._session.get_inputs()}
 
-    def run(self, feeds: dict[str, Scores], output: str) -> Scores:
-        return self.run_bound(feeds, output) if self.device == "cuda" else self._session.run([output], feeds)[0]
+    def run(self, feeds: Mapping[str, Tensor], outputs: Sequence[str]) -> list[Tensor]:
+        if self.device == "cuda":
+            return self.run_bound(feeds, outputs)
+        found: list[Tensor] = self._session.run(outputs, feeds)
+        return found
 
-    def run_bound(self, feeds: dict[str, Scores], output: str) -> Scores:
+    def run_bound(self, feeds: Mapping[str, Tensor], outputs: Sequence[str]) -> list[Tensor]:
         """With one copy each way; whatever lies between the graph's nodes stays on the device."""
         binding: Any = self._session.io_binding()
         for name, value in feeds.items():
             binding.bind_cpu_input(name, value)
-        binding.bind_output(output, self.device)
+        for name in outputs:
+            binding.bind_output(name, self.device)
         self._session.run_with_iobinding(binding)
-        scores: Scores = binding.copy_outputs_to_cpu()[0]
-        return scores
+        found: list[Tensor] = binding.copy_outputs_to_cpu()
+        return found
 
 
 _REFUSAL = (

@@ -13,24 +13,28 @@ IR = 9
 
 
 def build(weights: NDArray[np.float32], version: str) -> bytes:
-    """interactions [batch, items] and mask [batch, items] to scores [batch, items].
+    """interactions [batch, items] and limit [1] to items and scores [batch, limit], the best first.
 
-    `mask` is 1 where an item may be recommended; the others score -inf.
+    An interaction is 1 where the user has the item, which is then not recommended: it scores -inf.
+    All of a request's arithmetic is here, so that little of it is left to Python.
     """
-    items = weights.shape[0]
-    shape = ["batch", items]
+    best = ["batch", "limit"]
     graph = helper.make_graph(
         nodes=[
             helper.make_node("MatMul", ["interactions", "weights"], ["affinity"]),
-            helper.make_node("Cast", ["mask"], ["allowed"], to=TensorProto.BOOL),
-            helper.make_node("Where", ["allowed", "affinity", "never"], ["scores"]),
+            helper.make_node("Cast", ["interactions"], ["owned"], to=TensorProto.BOOL),
+            helper.make_node("Where", ["owned", "never", "affinity"], ["wanted"]),
+            helper.make_node("TopK", ["wanted", "limit"], ["scores", "items"], axis=1),
         ],
         name="ease",
         inputs=[
-            helper.make_tensor_value_info("interactions", TensorProto.FLOAT, shape),
-            helper.make_tensor_value_info("mask", TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info("interactions", TensorProto.FLOAT, ["batch", weights.shape[0]]),
+            helper.make_tensor_value_info("limit", TensorProto.INT64, [1]),
         ],
-        outputs=[helper.make_tensor_value_info("scores", TensorProto.FLOAT, shape)],
+        outputs=[
+            helper.make_tensor_value_info("items", TensorProto.INT64, best),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, best),
+        ],
         initializer=[
             numpy_helper.from_array(weights, "weights"),
             numpy_helper.from_array(np.array(-np.inf, np.float32), "never"),

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from system.recommendation.device import Choice, NoDeviceError, Runner
+from system.recommendation.device import Choice, NoDeviceError, Runner, Tensor
 from system.recommendation.registry import CorruptModel, Entry
 
-INPUTS = ("interactions", "mask")
-OUTPUT = "scores"
+INPUTS = {"interactions", "limit"}
+OUTPUTS = ("items", "scores")
+DECIMALS = 6
+NOTHING = np.empty(0, np.int32)
+
+Indices = NDArray[np.int32]
 
 
-@dataclass(frozen=True)
+# Not frozen: ten are made for each answer, and freezing them would cost thrice as much.
+@dataclass(slots=True)
 class Scored:
     id: str
     title: str
     score: float
 
 
-@dataclass(frozen=True)
-class Query:
-    """What one user bought, as indices of items, and how many others are wanted."""
+class Query(NamedTuple):
+    """What one user has, as indices of items, and how many others are wanted."""
 
-    history: tuple[int, ...]
+    history: Indices
     limit: int
 
 
@@ -53,60 +57,65 @@ class Model:
         items = _items(entry)
         self.item_ids = tuple(str(item["id"]) for item in items)
         self._titles = tuple(str(item["title"]) for item in items)
-        self._popularity = np.array([item["popularity"] for item in items], np.float32)
-        self._by_popularity = tuple(int(index) for index in np.argsort(-self._popularity, kind="stable"))
+        self._popular = _by_popularity(items)
         self._index = {id_: number for number, id_ in enumerate(self.item_ids)}
         self._histories = _histories(entry)
         self._runner = Runner(graph, device)
-        if self._runner.inputs != set(INPUTS):
-            raise CorruptModel(f"{entry.directory}: the graph's inputs are not {', '.join(INPUTS)}")
+        if self._runner.inputs != INPUTS:
+            raise CorruptModel(f"{entry.directory}: the graph's inputs are not {', '.join(sorted(INPUTS))}")
         self._warm_up()
 
     @property
     def device(self) -> str:
         return self._runner.device
 
-    def history(self, user: str) -> tuple[int, ...] | None:
-        """What the user had bought when the model was trained; None for a user whom it does not know."""
-        return self._histories.get(user)
-
-    def indices(self, item_ids: Sequence[str]) -> tuple[int, ...]:
-        """The model's numbers of the items; those that it does not know are left out."""
-        return tuple(self._index[id_] for id_ in item_ids if id_ in self._index)
+    def history(self, user: str, likes: Sequence[str] = ()) -> Indices:
+        """What the user had when the model was trained and what they like since; what it does not know is left out."""
+        had = self._histories.get(user, NOTHING)
+        if not likes:
+            return had
+        liked = [self._index[id_] for id_ in likes if id_ in self._index]
+        return np.concatenate((had, np.array(liked, np.int32)))
 
     def knows(self, item_id: str) -> bool:
         return item_id in self._index
 
-    def popular(self, limit: int, without: Sequence[int] = ()) -> list[Scored]:
+    def popular(self, limit: int) -> list[Scored]:
         """What sells best, scored by the share of users who bought it."""
-        taken = set(without)
-        chosen = [index for index in self._by_popularity if index not in taken][:limit]
-        return [self._scored(index, float(self._popularity[index])) for index in chosen]
+        return self._popular[:limit]
 
     def predict(self, queries: Sequence[Query]) -> list[list[Scored]]:
         """The best unseen items of each query, best first. One run of the graph for all of them."""
+        most = min(max(query.limit for query in queries), len(self.item_ids))
+        items, scores = self._best(self._interactions(queries), most)
+        # What a user has scores -inf, last of all; it is there only where nothing else is left.
+        unseen = np.isfinite(scores).sum(axis=1).tolist()
+        wanted = [min(query.limit, left) for query, left in zip(queries, unseen, strict=True)]
+        rows = zip(wanted, items.tolist(), scores.round(DECIMALS).tolist(), strict=True)
+        return [self._scored(items[:count], scores[:count]) for count, items, scores in rows]
+
+    def _interactions(self, queries: Sequence[Query]) -> NDArray[np.float32]:
         interactions = np.zeros((len(queries), len(self.item_ids)), np.float32)
-        for row, query in enumerate(queries):
-            interactions[row, list(query.history)] = 1
-        scores = self._scores(interactions)
-        return [self._best(row, query.limit) for row, query in zip(scores, queries, strict=True)]
+        rows = np.repeat(np.arange(len(queries)), [len(query.history) for query in queries])
+        interactions[rows, np.concatenate([query.history for query in queries])] = 1
+        return interactions
 
-    def _scores(self, interactions: NDArray[np.float32]) -> NDArray[np.float32]:
-        feeds = {"interactions": interactions, "mask": 1 - interactions}
-        return self._runner.run(feeds, OUTPUT)
+    def _best(self, interactions: NDArray[np.float32], limit: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        feeds: dict[str, Tensor] = {"interactions": interactions, "limit": np.array([limit], np.int64)}
+        items, scores = self._runner.run(feeds, OUTPUTS)
+        # In 64 bits a score keeps the decimals that it is rounded to.
+        return items, scores.astype(np.float64)
 
-    def _best(self, scores: NDArray[np.float32], limit: int) -> list[Scored]:
-        ranked = np.argsort(-scores, kind="stable")[:limit]
-        return [self._scored(int(index), float(scores[index])) for index in ranked if np.isfinite(scores[index])]
-
-    def _scored(self, index: int, score: float) -> Scored:
-        return Scored(self.item_ids[index], self._titles[index], round(score, 6))
+    def _scored(self, items: Sequence[int], scores: Sequence[float]) -> list[Scored]:
+        ids, titles = self.item_ids, self._titles
+        return [Scored(ids[item], titles[item], score) for item, score in zip(items, scores, strict=True)]
 
     def _warm_up(self) -> None:
         """The first run allocates; a first user must not wait for it, and a broken graph must not reach one."""
-        first = self._scores(np.eye(1, len(self.item_ids), dtype=np.float32))
-        if first.shape != (1, len(self.item_ids)) or not np.isfinite(first[0, 1:]).all():
-            raise CorruptModel(f"{self.version}: the graph does not score {len(self.item_ids)} items")
+        count = len(self.item_ids)
+        items, scores = self._best(np.eye(1, count, dtype=np.float32), count)
+        if sorted(items[0].tolist()) != list(range(count)) or not np.isfinite(scores[0, :-1]).all():
+            raise CorruptModel(f"{self.version}: the graph does not rank {count} items")
 
 
 def _items(entry: Entry) -> list[dict[str, Any]]:
@@ -114,8 +123,12 @@ def _items(entry: Entry) -> list[dict[str, Any]]:
     return items
 
 
-def _histories(entry: Entry) -> dict[str, tuple[int, ...]]:
+def _by_popularity(items: Sequence[Mapping[str, Any]]) -> list[Scored]:
+    known = [Scored(str(item["id"]), str(item["title"]), float(item["popularity"])) for item in items]
+    return sorted(known, key=lambda item: -item.score)
+
+
+def _histories(entry: Entry) -> dict[str, Indices]:
     stored = np.load(io.BytesIO(entry.read("histories.npz")), allow_pickle=False)
-    items, starts = stored["items"].tolist(), stored["starts"].tolist()
-    users = stored["user_ids"].tolist()
-    return {user: tuple(items[starts[row] : starts[row + 1]]) for row, user in enumerate(users)}
+    parts = np.split(stored["items"].astype(np.int32), stored["starts"][1:-1])
+    return dict(zip(stored["user_ids"].tolist(), parts, strict=True))

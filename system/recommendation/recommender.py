@@ -6,23 +6,29 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
 from system.kit import deadline, signals, telemetry
 from system.kit.client import UnavailableError
-from system.recommendation.batcher import Batcher
-from system.recommendation.features import Features
+from system.kit.together import Together
+from system.recommendation.features import Asked, Features, Known
 from system.recommendation.model import Model, Query, Scored
 from system.recommendation.serving import Serving
 
 SERVICE = "recommendation-svc"
 MODEL = "ease"
+# Under which the answers that are kept are counted.
+ROUTE = "/recommend"
 # Seconds that an answer may take where the caller says nothing.
 LONGEST = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recommendations:
     """`source` is "popular" for a user of whom nothing is known."""
 
@@ -31,23 +37,46 @@ class Recommendations:
     source: Literal["model", "popular"]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer with the likes that it was made from: with others it is none."""
+
+    likes: list[str]
+    items: list[Scored]
+
+
+KEPT = TypeAdapter(Kept)
+
+
 class Recommender:
     def __init__(self, serving: Serving, features: Features, *, max_batch: int, max_wait: float) -> None:
         self._serving = serving
         self._features = features
         self._executor = ThreadPoolExecutor(1, "model")
-        self._batcher = Batcher(_predict, self._executor, max_batch=max_batch, max_wait=max_wait)
+        self._predict: Together[tuple[Model, Query], list[Scored]] = Together(self._run, max_batch, max_wait)
+        signals.announce_cache(ROUTE)
 
     async def recommend(self, user: str, limit: int) -> Recommendations:
         """Raises TimeoutError when the caller's deadline passes."""
         model = self._serving.model
+        asked = Asked(user, model.version, limit)
         with telemetry.TRACER.start_as_current_span(signals.SPAN_GET_RECOMMENDATIONS) as span:
             span.set_attributes({"user.id": user, "model.version": model.version})
             async with asyncio.timeout(deadline.remaining(LONGEST)):
-                history = await self._history(model, user)
-                if not history:
+                known = await self._known(asked)
+                kept = _kept(known)
+                structlog.contextvars.bind_contextvars(
+                    userId=user, modelVersion=model.version, cacheHit=kept is not None
+                )
+                if kept is not None:
+                    return Recommendations(kept, model.version, "model")
+                history = model.history(user, known.likes if known else ())
+                if not len(history):
                     return Recommendations(model.popular(limit), model.version, "popular")
-                return Recommendations(await self._best(model, history, limit), model.version, "model")
+                items = await self._best(model, Query(history, limit))
+            if known:
+                await self._keep(asked, Kept(known.likes, items))
+            return Recommendations(items, model.version, "model")
 
     def popular(self, limit: int) -> Recommendations:
         model = self._serving.model
@@ -63,22 +92,45 @@ class Recommender:
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _history(self, model: Model, user: str) -> tuple[int, ...]:
+    async def _known(self, asked: Asked) -> Known | None:
+        """None where the store does not answer."""
         with telemetry.TRACER.start_as_current_span(signals.SPAN_FETCH_FEATURES) as span:
             try:
-                likes = await self._features.likes(user)
+                known = await self._features.known(asked)
             except UnavailableError:
-                likes = []
-            span.set_attribute("features.likes", len(likes))
-            return tuple(dict.fromkeys((*(model.history(user) or ()), *model.indices(likes))))
+                signals.CACHE_REQUESTS.labels(ROUTE, "error").inc()
+                return None
+            span.set_attribute("features.likes", len(known.likes))
+            return known
 
-    async def _best(self, model: Model, history: tuple[int, ...], limit: int) -> list[Scored]:
+    async def _best(self, model: Model, query: Query) -> list[Scored]:
         with telemetry.TRACER.start_as_current_span(signals.SPAN_MODEL_PREDICT) as span:
             span.set_attribute("model.version", model.version)
             started = time.perf_counter()
-            best = await self._batcher.ask((model, Query(history, limit)))
+            best = await self._predict((model, query))
             signals.INFERENCE_DURATION.labels(MODEL, SERVICE).observe(time.perf_counter() - started)
             return best
+
+    async def _run(self, asked: Sequence[tuple[Model, Query]]) -> list[list[Scored]]:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _predict, asked)
+
+    async def _keep(self, asked: Asked, answer: Kept) -> None:
+        with suppress(UnavailableError):
+            # Counted and logged by the store; the answer itself is fine.
+            await self._features.keep(asked, KEPT.dump_json(answer).decode())
+
+
+def _kept(known: Known | None) -> list[Scored] | None:
+    """What was recommended before, if it still may be."""
+    if known is None:
+        return None
+    with suppress(ValidationError):
+        kept = KEPT.validate_json(known.answer or "null")
+        if kept.likes == known.likes:
+            signals.CACHE_REQUESTS.labels(ROUTE, "hit").inc()
+            return kept.items
+    signals.CACHE_REQUESTS.labels(ROUTE, "miss").inc()
+    return None
 
 
 def _predict(asked: Sequence[tuple[Model, Query]]) -> list[list[Scored]]:

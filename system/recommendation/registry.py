@@ -21,6 +21,8 @@ from typing import Any
 
 CURRENT = "current"
 MANIFEST = "manifest.json"
+# What the files of a version hold. One of another form is no model to this service.
+FORM = 2
 
 
 class CorruptModel(Exception):
@@ -28,7 +30,7 @@ class CorruptModel(Exception):
 
 
 class NoModel(Exception):
-    """The registry holds no current model."""
+    """The registry holds no current model that this service could read."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def save(
     registry.mkdir(parents=True, exist_ok=True)
     manifest = {
         "version": version,
+        "form": FORM,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         "metrics": metrics,
         "lineage": lineage,
@@ -92,6 +95,8 @@ def entry(registry: Path, version: str | None = None) -> Entry:
         raise NoModel(f"{directory} holds no {MANIFEST}; {_MEND}") from None
     except ValueError as error:
         raise CorruptModel(f"{directory / MANIFEST}: {error}; {_MEND}") from error
+    if manifest.get("form") != FORM:
+        raise NoModel(f"{directory} is of another form than this service reads; {_MEND}")
     return Entry(version, directory, manifest)
 
 

@@ -85,7 +85,7 @@ def train(directory: Path = DEFAULT_REGISTRY, seed: int = SEED) -> Trained:
 
 def _version(log: purchases.Purchases, seed: int) -> str:
     """Named by what the model is made of, so that the same data gives the same name on every machine."""
-    recipe = json.dumps([seed, REGULARIZATION, HELD_OUT_SHARE, graph.OPSET])
+    recipe = json.dumps([seed, REGULARIZATION, HELD_OUT_SHARE, graph.OPSET, registry.FORM])
     return "ease-" + hashlib.sha256(recipe.encode() + _digest(log).encode()).hexdigest()[:8]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import signal
 import subprocess
@@ -69,6 +70,24 @@ def test_the_next_answer_shows_what_a_user_likes(service: Service) -> None:
     assert after["source"] == "model"
     assert after["items"] != before["items"]
     assert not {"item-001", "item-002"} & {item["id"] for item in after["items"]}
+
+
+def test_an_answer_is_kept_for_a_short_time_and_given_again(service: Service, redis_server: Server) -> None:
+    first = recommend(service, "user-0007")
+    labels = {"route": "/recommend", "result": "hit"}
+    before = service.metric("cache_requests_total", **labels) or 0
+    assert recommend(service, "user-0007") == first
+    assert service.metric("cache_requests_total", **labels) == before + 1
+    with redis.Redis(port=redis_server.port, db=1) as store:
+        assert 0 < store.pttl("answers:user-0007") <= 30_000
+
+
+def test_a_log_line_tells_of_whom_by_which_model_and_from_where(service: Service, models: Path) -> None:
+    for _ in range(2):
+        recommend(service, "user-0008")
+    told = [json.loads(line) for line in service.log.read_text().splitlines() if "user-0008" in line]
+    assert [line["cacheHit"] for line in told if line["event"] == "request"] == [False, True]
+    assert {line["modelVersion"] for line in told} == {registry.current(models)}
 
 
 def test_likes_are_kept_for_a_month_and_are_not_endless(service: Service, redis_server: Server) -> None:

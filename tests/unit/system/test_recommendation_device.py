@@ -10,19 +10,21 @@ from system.recommendation import graph
 from system.recommendation.device import NoDeviceError, Runner
 
 GRAPH = graph.build(np.array([[0, 2], [3, 0]], np.float32), "test")
-FEEDS = {"interactions": np.array([[1, 0]], np.float32), "mask": np.array([[0, 1]], np.float32)}
+FEEDS = {"interactions": np.array([[1, 0]], np.float32), "limit": np.array([2], np.int64)}
+OUTPUTS = ("items", "scores")
+BEST = [[[1, 0]], [[2, -np.inf]]]
 
 without_gpu = pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="has CUDA")
 
 
-def test_on_the_cpu_it_scores_what_may_be_recommended() -> None:
+def test_on_the_cpu_it_ranks_what_the_user_has_last() -> None:
     runner = Runner(GRAPH)
     assert runner.device == "cpu"
-    assert runner.run(FEEDS, "scores").tolist() == [[-np.inf, 2]]
+    assert [found.tolist() for found in runner.run(FEEDS, OUTPUTS)] == BEST
 
 
-def test_bound_to_a_device_it_scores_the_same() -> None:
-    assert Runner(GRAPH).run_bound(FEEDS, "scores").tolist() == [[-np.inf, 2]]
+def test_bound_to_a_device_it_ranks_the_same() -> None:
+    assert [found.tolist() for found in Runner(GRAPH).run_bound(FEEDS, OUTPUTS)] == BEST
 
 
 @without_gpu

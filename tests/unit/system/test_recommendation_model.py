@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from system.recommendation import ease, purchases, registry, train
@@ -99,23 +100,29 @@ def test_the_manifest_tells_the_lineage(trained: train.Trained) -> None:
 
 def test_it_recommends_what_the_user_does_not_have_best_first(model: Model) -> None:
     history = model.history("user-0001")
-    assert history
+    assert len(history)
     [best] = model.predict([Query(history, 10)])
     assert len(best) == 10
     assert [item.score for item in best] == sorted((item.score for item in best), reverse=True)
-    assert not set(model.indices([item.id for item in best])) & set(history)
+    assert not {item.id for item in best} & {model.item_ids[item] for item in history}
     assert all(item.title for item in best)
 
 
 def test_a_batch_answers_each_as_alone(model: Model) -> None:
-    queries = [Query(model.history(f"user-{number:04}") or (), number) for number in range(1, 9)]
+    queries = [Query(model.history(f"user-{number:04}"), number) for number in range(1, 9)]
     assert model.predict(queries) == [model.predict([query])[0] for query in queries]
 
 
 def test_it_runs_out_of_items_rather_than_recommend_what_is_owned(model: Model) -> None:
-    everything_but_two = tuple(range(2, len(model.item_ids)))
-    [best] = model.predict([Query(everything_but_two, 10)])
+    everything_but_two = np.arange(2, len(model.item_ids), dtype=np.int32)
+    [best, other] = model.predict([Query(everything_but_two, 10), Query(model.history("user-0001"), 1000)])
     assert {item.id for item in best} == set(model.item_ids[:2])
+    assert len(other) == len(model.item_ids) - len(model.history("user-0001"))
+
+
+def test_likes_that_it_does_not_know_are_left_out(model: Model) -> None:
+    liked = model.history("nobody", ["item-gone", "item-003"])
+    assert [model.item_ids[item] for item in liked] == ["item-003"]
 
 
 def test_popular_items_come_by_popularity(model: Model) -> None:
@@ -143,6 +150,29 @@ def test_a_graph_that_is_none_is_refused_though_its_hash_is_right(copy: Path) ->
     files = {name: entry.read(name) for name in ("items.json", "histories.npz")}
     registry.save(copy, "bad", {**files, "model.onnx": b"no graph"}, metrics={}, lineage={})
     with pytest.raises(CorruptModel, match="INVALID_PROTOBUF"):
+        load(registry.entry(copy))
+
+
+def test_a_model_of_an_older_form_is_none(copy: Path) -> None:
+    path = copy / registry.current(copy) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "form": registry.FORM - 1}))
+    with pytest.raises(NoModel, match="of another form"):
+        registry.entry(copy)
+    train.train(copy)
+    assert load(registry.entry(copy)).popular(1)
+
+
+def test_a_graph_that_takes_other_things_is_refused(copy: Path) -> None:
+    entry = registry.entry(copy)
+    onnx_model = onnx.load_from_string(entry.read("model.onnx"))
+    for each in (*onnx_model.graph.input, *onnx_model.graph.node):
+        if each.name == "limit":
+            each.name = "most"
+        if "limit" in getattr(each, "input", ()):
+            each.input[1] = "most"
+    files = {name: entry.read(name) for name in ("items.json", "histories.npz")}
+    registry.save(copy, "bad", {**files, "model.onnx": onnx_model.SerializeToString()}, metrics={}, lineage={})
+    with pytest.raises(CorruptModel, match="inputs are not interactions, limit"):
         load(registry.entry(copy))
 
 

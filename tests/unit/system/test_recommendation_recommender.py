@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,24 +15,29 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from system.kit import deadline, telemetry
 from system.kit.client import UnavailableError
 from system.recommendation import train
+from system.recommendation.features import Asked, Known
 from system.recommendation.recommender import Recommender
 from system.recommendation.serving import Serving
 
 
-class Likes:
+class Memory:
     """Features without a store; `gone` makes it behave as if there were none any more."""
 
     def __init__(self) -> None:
-        self.all: dict[str, list[str]] = {}
+        self.likes: dict[str, list[str]] = {}
+        self.answers: dict[Asked, str] = {}
         self.gone = False
 
-    async def likes(self, user: str) -> list[str]:
+    async def known(self, asked: Asked) -> Known:
         if self.gone:
             raise UnavailableError("recommendation-svc->cache", "connection")
-        return self.all.get(user, [])
+        return Known(list(self.likes.get(asked.user, [])), self.answers.get(asked))
+
+    async def keep(self, asked: Asked, answer: str) -> None:
+        self.answers[asked] = answer
 
     async def like(self, user: str, items: Sequence[str]) -> None:
-        self.all[user] = [*items, *self.all.get(user, [])]
+        self.likes[user] = [*items, *self.likes.get(user, [])]
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +48,25 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def likes() -> Likes:
-    return Likes()
+def memory() -> Memory:
+    return Memory()
 
 
 @pytest.fixture
-def recommender(models: Path, likes: Likes) -> Iterator[Recommender]:
+def recommender(models: Path, memory: Memory) -> Iterator[Recommender]:
     deadline.clear()
-    recommender = Recommender(Serving(models), likes, max_batch=64, max_wait=0)  # type: ignore[arg-type]
+    recommender = Recommender(Serving(models), memory, max_batch=64, max_wait=0)  # type: ignore[arg-type]
     yield recommender
     recommender.close()
+
+
+@pytest.fixture
+def runs(recommender: Recommender, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many queries each run of the model answered."""
+    model, sizes = recommender._serving.model, []
+    predict = model.predict
+    monkeypatch.setattr(model, "predict", lambda queries: sizes.append(len(queries)) or predict(queries))
+    return sizes
 
 
 @pytest.fixture
@@ -85,28 +100,68 @@ async def test_what_a_user_likes_counts_at_once(recommender: Recommender) -> Non
     assert "item-001" not in {item.id for item in answer.items}
 
 
-async def test_likes_add_to_what_the_model_knows(recommender: Recommender, likes: Likes) -> None:
+async def test_likes_add_to_what_the_model_knows(recommender: Recommender, memory: Memory) -> None:
     before = [item.id for item in (await recommender.recommend("user-0001", 10)).items]
-    likes.all["user-0001"] = before[:1]
+    memory.likes["user-0001"] = before[:1]
     after = [item.id for item in (await recommender.recommend("user-0001", 10)).items]
     assert before[0] not in after
     assert set(after) & set(before), "the histories that came with the model are forgotten"
 
 
-async def test_an_item_that_there_is_not_is_not_remembered(recommender: Recommender, likes: Likes) -> None:
+async def test_an_answer_is_given_again_without_the_model(recommender: Recommender, runs: list[int]) -> None:
+    first = await recommender.recommend("user-0001", 3)
+    assert await recommender.recommend("user-0001", 3) == first
+    await recommender.recommend("user-0001", 4)
+    await recommender.recommend("user-0002", 3)
+    assert runs == [1, 1, 1]
+
+
+async def test_an_answer_from_before_the_latest_like_is_not_given_again(
+    recommender: Recommender, memory: Memory, runs: list[int]
+) -> None:
+    before = await recommender.recommend("user-0001", 3)
+    kept = dict(memory.answers)
+    await recommender.like("user-0001", [before.items[0].id])
+    after = await recommender.recommend("user-0001", 3)
+    assert before.items[0] not in after.items
+    # One that was made before, and written after.
+    memory.answers = kept
+    assert await recommender.recommend("user-0001", 3) == after
+
+
+async def test_an_answer_of_another_model_is_not_given(recommender: Recommender, memory: Memory) -> None:
+    first = await recommender.recommend("user-0001", 3)
+    memory.answers = {asked._replace(model="other"): answer for asked, answer in memory.answers.items()}
+    assert await recommender.recommend("user-0001", 3) == first
+    assert {asked.model for asked in memory.answers} == {"other", first.model_version}
+
+
+@pytest.mark.parametrize("spoiled", ["", "{", "[]", '{"likes": [], "items": [{}]}', "null"])
+async def test_what_is_no_answer_is_not_given(recommender: Recommender, memory: Memory, spoiled: str) -> None:
+    first = await recommender.recommend("user-0001", 3)
+    memory.answers = dict.fromkeys(memory.answers, spoiled)
+    assert await recommender.recommend("user-0001", 3) == first
+
+
+async def test_questions_at_once_share_a_run(recommender: Recommender, runs: list[int]) -> None:
+    await asyncio.gather(*(recommender.recommend(f"user-{number:04}", 3) for number in range(1, 9)))
+    assert runs == [8]
+
+
+async def test_an_item_that_there_is_not_is_not_remembered(recommender: Recommender, memory: Memory) -> None:
     assert await recommender.like("new", ["item-001", "item-999"]) == ["item-999"]
-    assert likes.all == {}
+    assert memory.likes == {}
 
 
 async def test_likes_of_items_that_a_newer_model_does_not_know_are_left_out(
-    recommender: Recommender, likes: Likes
+    recommender: Recommender, memory: Memory
 ) -> None:
-    likes.all["new"] = ["item-gone"]
+    memory.likes["new"] = ["item-gone"]
     assert (await recommender.recommend("new", 3)).source == "popular"
 
 
-async def test_without_features_the_model_answers_from_what_it_knows(recommender: Recommender, likes: Likes) -> None:
-    likes.gone = True
+async def test_without_features_the_model_answers_from_what_it_knows(recommender: Recommender, memory: Memory) -> None:
+    memory.gone = True
     assert (await recommender.recommend("user-0001", 3)).source == "model"
     assert (await recommender.recommend("nobody", 3)).source == "popular"
 

@@ -81,6 +81,26 @@ async def test_who_gave_up_is_not_asked_for_and_spoils_nothing(asked: Asked) -> 
     assert asked.batches == [[1], [3]]
 
 
+async def test_the_next_are_out_before_anybody_hears_of_the_last(asked: Asked) -> None:
+    together = Together(asked, most=1)
+    first = asyncio.create_task(together(1))
+    out = []
+    first.add_done_callback(lambda _: out.extend(asked.batches))
+    await started(together, 2)
+    asked.may.set()
+    await first
+    await asyncio.sleep(0)
+    assert out == [[1], [2]]
+
+
+async def test_with_a_wait_a_first_question_gathers_others(asked: Asked) -> None:
+    asked.may.set()
+    together = Together(asked, wait=0.01)
+    first = await started(together, 1)
+    assert await asyncio.gather(*first, together(2)) == [2, 4]
+    assert asked.batches == [[1, 2]]
+
+
 async def test_the_work_of_many_is_nobodys(asked: Asked) -> None:
     WHOSE.set("mine")
     asked.may.set()
