@@ -20,6 +20,7 @@ from gameday import __version__, runs
 from gameday.bench import Bench, wait
 from gameday.catalogue import Catalogue
 from gameday.checks import SPOKEN, UNREST
+from gameday.checks.users import RETURNED
 from gameday.checks.view import Span
 from gameday.collector import Collector
 from gameday.errors import GamedayError
@@ -213,7 +214,8 @@ class _Windows:
     def _recovery(self) -> None:
         self._window("recovery", "start")
         limit = max((self._allowed(each, "recovery") for _, each in self._expected), default=0.0)
-        self._until("recovery", limit)
+        # What is asked seldom takes long to show that it is back.
+        self._until("recovery", limit + RETURNED / self._slowest)
         self._window("recovery", "end")
 
     def _undo(self) -> None:
@@ -262,12 +264,12 @@ class _Windows:
         match expectation, window:
             case Users(recovers=bound), "recovery" if bound:
                 return self._real(bound.limit, slack("users"))
-            case Breaker(opens=bound), "fault":
-                return self._real(bound.limit, slack("breaker"))
+            case Breaker(opens=bound, waits=waits), "fault":
+                return self._real(bound.limit, slack("breaker") + waits)
             case Breaker(closes=bound), "recovery":
                 return self._real(bound.limit, slack("breaker"))
-            case Alert(fires=bound), "fault" if bound:
-                return self._real(bound.limit, slack("alerts"))
+            case Alert(fires=bound, waits=waits), "fault" if bound:
+                return self._real(bound.limit, slack("alerts") + waits)
             case Alert(resolves=bound), "recovery" if bound:
                 return self._real(bound.limit, slack("alerts"))
         return READING

@@ -1,7 +1,7 @@
 """What an experiment expects others to see, as strict models.
 
 A duration in `recovers`, `opens`, `closes`, `fires` and `resolves` is production
-time: it is judged as limit / time scale + slack. `p99` is never scaled.
+time: it is judged as limit / time scale + slack. `p99` and `waits` are never scaled.
 """
 
 from __future__ import annotations
@@ -116,12 +116,18 @@ class Users(Strict):
         return content
 
 
+Waits = Annotated[
+    Duration, Field(description="Real time, never scaled, in which requests run into their timeout before it can begin")
+]
+
+
 class Breaker(Strict):
     """A circuit breaker opens after the fault came into force, and closes after it was undone."""
 
     edge: str = Field(pattern=r"^\S+->\S+$")
     opens: Limit
     closes: Limit
+    waits: Waits = 0.0
 
 
 class Alert(Strict):
@@ -131,6 +137,7 @@ class Alert(Strict):
     fires: Limit | None = None
     resolves: Limit | None = None
     silent: bool = False
+    waits: Waits = 0.0
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Alert:

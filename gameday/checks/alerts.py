@@ -93,12 +93,12 @@ def _cycle(view: View, expectation: Alert, scale: TimeScale) -> tuple[Verdict, s
     slack = view.slack("alerts")
     assert expectation.fires and expectation.resolves  # noqa: S101 - the model demands both or silence
     parts = (
-        ("fire", fired(view, expectation), expectation.fires),
-        ("resolve", resolved(view, expectation), expectation.resolves),
+        ("fire", fired(view, expectation), expectation.fires, expectation.waits),
+        ("resolve", resolved(view, expectation), expectation.resolves, 0.0),
     )
     details = []
-    for verb, took, bound in parts:
-        limit = scale.real(bound.limit, slack)
+    for verb, took, bound, waits in parts:
+        limit = scale.real(bound.limit, slack + waits)
         if took is None:
             return (
                 Verdict.REFUTED,

@@ -92,10 +92,10 @@ def _judge(
     view: View, expectation: Breaker, scale: TimeScale, opened: float | None, closed: float | None
 ) -> tuple[Verdict, str]:
     slack = view.slack("breaker")
-    parts = (("open", opened, expectation.opens), ("close", closed, expectation.closes))
+    parts = (("open", opened, expectation.opens, expectation.waits), ("close", closed, expectation.closes, 0.0))
     details = []
-    for verb, took, bound in parts:
-        limit = scale.real(bound.limit, slack)
+    for verb, took, bound, waits in parts:
+        limit = scale.real(bound.limit, slack + waits)
         if took is None:
             return Verdict.REFUTED, f"it did not {verb} (allowed {text(limit)})"
         if not Bound(bound.sign, limit).holds(took):

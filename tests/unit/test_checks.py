@@ -178,6 +178,19 @@ def test_alert_that_fires(spoil: Spoil, verdict: Verdict, words: str) -> None:
     assert (finding.verdict, words in told(finding)) == (verdict, True), told(finding)
 
 
+@pytest.mark.parametrize(("waits", "verdict"), [("0s", REFUTED), ("4s", CONFIRMED)])
+def test_what_requests_wait_for_their_timeout_is_allowed_in_real_time(waits: str, verdict: Verdict) -> None:
+    """On the way into the fault only."""
+    late = h.history(h.change("alert", lambda data: data["status"] == "firing", received_wall=1019.0)(h.good()))
+    expected = Alert.model_validate({**h.EXPECT["alerts"][0], "waits": waits})
+    assert alerts.check(late, expected, SCALE).verdict is verdict
+    late = h.history(h.change("sample", h.during(1012, 1013, "wall"), value=0)(h.good()))
+    edge = Breaker.model_validate({**h.EXPECT["breaker"][0], "waits": waits})
+    assert breaker.check(late, edge, SCALE).verdict is verdict
+    late = h.history(h.change("sample", h.during(1024, 1025, "wall"), value=1)(h.good()))
+    assert breaker.check(late, edge, SCALE).verdict is REFUTED
+
+
 @pytest.mark.parametrize(
     ("spoil", "verdict"),
     [
