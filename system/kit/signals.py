@@ -6,6 +6,7 @@ before the first event: an alert on a series that is not there never fires.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -82,6 +83,9 @@ MESSAGE_AGE = Histogram(
 )
 QUEUE_MESSAGES = Gauge("queue_messages", "Messages that wait in a queue.", ("queue",))
 RATE_LIMITED = Counter("rate_limited", "Calls refused because their caller had too many.", ("route", "tier"))
+SAGAS = Counter("saga", "Sagas of documents by how they came out; those compensating come out once more.", ("outcome",))
+SAGA_DOCUMENTS = Gauge("saga_documents", "Documents by what became of them so far.", ("state",))
+SAGA_STUCK = Gauge("saga_stuck", "Documents with an unfinished saga that has not moved for minutes.")
 DECISIONS = Counter("decisions", "Decisions of models for the audit trail, by what became of them.", ("outcome",))
 AUDIT_ENTRIES = Counter("audit_entries", "Decisions that reached the audit trail, by result.", ("outcome",))
 AUDIT_WRONG_ENTRIES = Gauge("audit_wrong_entries", "Entries of the audit trail that fail the last verification.")
@@ -111,6 +115,9 @@ LOG_MODEL = "model"
 LOG_INDEX_BEHIND = "index_behind"
 LOG_TASK = "task"
 LOG_RULED = "review_ruled"
+LOG_SAGA = "saga"
+LOG_SAGA_FAILED = "saga_step_failed"
+LOG_SAGA_WAITS = "saga_waits"
 LOG_DECISION = "decision_not_told"
 LOG_TRAIL_WRONG = "audit_trail_wrong"
 LOG_TRAIL_HEAD = "audit_trail_head"
@@ -167,6 +174,12 @@ def announce_consumed(queue: str) -> None:
 def announce_model() -> None:
     for result in get_args(ModelLoad):
         MODEL_LOADS.labels(result)
+
+
+def announce_sagas(states: Iterable[str]) -> None:
+    for state in states:
+        SAGAS.labels(state)
+        SAGA_DOCUMENTS.labels(state)
 
 
 def announce_decisions() -> None:
