@@ -14,6 +14,7 @@ USERS = "api-gateway->user-svc"
 RECOMMENDATION = "api-gateway->recommendation-svc"
 CHAT = "api-gateway->chat-svc"
 SEARCH = "api-gateway->search-svc"
+CONTENT = "api-gateway->content-svc"
 CACHE = "api-gateway->cache"
 STORE = "api-gateway->store"
 
@@ -24,6 +25,7 @@ class Edges:
     recommendation: Edge
     chat: Edge
     search: Edge
+    content: Edge
 
 
 @asynccontextmanager
@@ -40,6 +42,7 @@ async def connect(settings: GatewaySettings) -> AsyncIterator[Edges]:
             recommendation=await edge(RECOMMENDATION, settings.recommendation_url, ai=True),
             chat=await edge(CHAT, settings.chat_url, ai=True),
             search=await edge(SEARCH, settings.search_url, ai=True),
+            content=await edge(CONTENT, settings.content_url, ai=False),
         )
 
 

@@ -28,7 +28,8 @@ BELOW = "/{path}"
 class Route:
     """One row of the table. A `path` that ends in `/{path}` is for everything below it.
 
-    `takes`, `gives`: models of the request and of the answer, None where they are passed through.
+    `takes`, `gives`: models of the request and of the answer, None where they are passed through. `status` is the
+    answer's where all goes well.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Route:
     takes: type[BaseModel] | None = None
     gives: type[BaseModel] | None = None
     media_type: str = "application/json"
+    status: int = 200
 
 
 class FrontDoor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from system.gateway.auth import Verifier
 from system.gateway.cache import Cache
@@ -16,6 +17,9 @@ from system.gateway.settings import GatewaySettings
 from system.kit import deadline
 from system.kit.store import Store
 
+if TYPE_CHECKING:
+    from system.gateway.tasks import Tasks
+
 
 @dataclass(frozen=True)
 class Gateway:
@@ -28,6 +32,7 @@ class Gateway:
     cache: Cache[Recommendations]
     searcher: Searcher
     searches: Cache[Found]
+    tasks: Tasks | None
 
     async def admit(self, asked: Exchange, policy: Policy) -> None:
         """Applies `policy`, and notes in the exchange who asks and what that caller has left. Raises ProblemError."""

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from system.gateway.front import BELOW, Route
 from system.kit import problem
 
+NO_CONTENT = 204
 SCHEMAS = "#/components/schemas/{model}"
 TOKEN = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
 PROBLEM = {
@@ -85,8 +86,11 @@ def _responses(row: Route) -> Iterator[tuple[str, dict[str, Any]]]:
     if row.takes is None and row.gives is None:
         yield "default", {"description": "as the provider answers, or a problem"}
         return
-    schema = _reference(row.gives) if row.gives else {"type": "string"}
-    yield "200", {"description": "the answer", "content": {row.media_type: {"schema": schema}}}
+    answer: dict[str, Any] = {"description": "the answer"}
+    if row.status != NO_CONTENT:
+        schema = _reference(row.gives) if row.gives else {"type": "string"}
+        answer["content"] = {row.media_type: {"schema": schema}}
+    yield str(row.status), answer
     yield (
         "default",
         {

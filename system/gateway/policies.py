@@ -33,5 +33,9 @@ CHAT       = Policy("/api/chat",      60, "required", {"free": 20,  "pro": 200},
 RECOMMEND  = Policy("/api/recommend", 5,  "required", {"free": 100, "pro": 1000})
 SEARCH     = Policy("/api/search",    3,  "required", {"free": 50,  "pro": 500})
 USERS      = Policy("/api/users",     2,  "required", {"free": 200, "pro": 2000})
+TASKS      = Policy("/api/tasks",     5,  "required", {"free": 20,  "pro": 200}, "refuse")
+TASKS_SHOWN = Policy("/api/tasks/{id}", 2, "required", {"free": 200, "pro": 2000})
+# Whoever calls it proves by a signature who it is.
+WEBHOOK    = Policy("/webhook/summary", 5, "none",    NO_LIMIT)
 USERS_OPEN = Policy("/api/users",     2,  "none",     {"free": 200, "pro": 2000})
 # fmt: on

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from system.gateway import accounts, policies
+from system.gateway import accounts, policies, tasks
 from system.gateway.conversation import ChatSaid, question
 from system.gateway.conversation import answer as answer_to
 from system.gateway.exchange import Answer, Exchange, reply, told
@@ -102,5 +102,6 @@ ROUTES = (
     Route("POST", "/api/search",    policies.SEARCH,    search,            SearchWanted,    Found),
     Route("POST", "/api/chat",      policies.CHAT,      chat,              ChatSaid,        None, MEDIA_TYPE),
     *accounts.ROUTES,
+    *tasks.ROUTES,
 )
 # fmt: on

@@ -18,8 +18,14 @@ from system.gateway.limits import Limiter
 from system.gateway.recommendations import Popular, Recommendations, Recommender
 from system.gateway.searching import Found, Searcher
 from system.gateway.settings import GatewaySettings
+from system.gateway.taskbook import TaskBook
+from system.gateway.tasks import Tasks
 from system.kit import app as kit
+from system.kit import signals
+from system.kit.bus import Bus
 from system.kit.store import Store
+from system.kit.tasks import EVENT
+from system.kit.webhook import Secrets
 
 
 def make(settings: GatewaySettings) -> FastAPI:
@@ -34,11 +40,12 @@ def make(settings: GatewaySettings) -> FastAPI:
             searches: Cache[Found] = Cache(redis, policies.SEARCH.name, settings.search_cache_seconds)
             recommender = Recommender(ways.recommendation, popular)
             limiter = Limiter(store, settings.rate_limit_factor)
-            app.state.gateway = Gateway(
-                settings, ways, redis, verifier, limiter, recommender, cache, searcher, searches
-            )
-            async with _background(verifier.keep_fresh(), popular.keep_fresh()):
-                yield
+            async with _tasks(settings, store, ways) as tasks:
+                app.state.gateway = Gateway(
+                    settings, ways, redis, verifier, limiter, recommender, cache, searcher, searches, tasks
+                )
+                async with _background(verifier.keep_fresh(), popular.keep_fresh()):
+                    yield
         await redis.close()
         await store.close()
 
@@ -55,6 +62,17 @@ def make(settings: GatewaySettings) -> FastAPI:
         origins = settings.cors_origins.split(",")
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     return app
+
+
+@asynccontextmanager
+async def _tasks(settings: GatewaySettings, store: Store, ways: edges.Edges) -> AsyncIterator[Tasks | None]:
+    if not settings.webhook_secret:
+        yield None
+        return
+    signals.announce_webhooks()
+    book, secrets = TaskBook(store, settings.task_seconds), Secrets.read(settings.webhook_secret)
+    async with Bus("api-gateway", settings.broker_url, publishes=[EVENT]) as bus:
+        yield Tasks(book, bus, ways.content, secrets, settings.webhook_url)
 
 
 @asynccontextmanager

@@ -15,6 +15,8 @@ Outcome = Literal["success", "failure", "short_circuit", "client_error"]
 FallbackReason = Literal["open", "full", "connection", "timeout", "status", "schema"]
 CacheResult = Literal["hit", "stale", "miss", "error"]
 ModelLoad = Literal["loaded", "refused"]
+# What became of a callback: all but the first three are refused, for what its signature is.
+WebhookOutcome = Literal["accepted", "duplicate", "unknown", "missing", "malformed", "old", "early", "wrong"]
 # What became of a decision that the audit trail was to be told of: all but the first are dropped.
 Telling = Literal["published", "full", "invalid", "stopped"]
 Publication = Literal["confirmed", "failed"]
@@ -90,6 +92,7 @@ DECISIONS = Counter("decisions", "Decisions of models for the audit trail, by wh
 AUDIT_ENTRIES = Counter("audit_entries", "Decisions that reached the audit trail, by result.", ("outcome",))
 AUDIT_WRONG_ENTRIES = Gauge("audit_wrong_entries", "Entries of the audit trail that fail the last verification.")
 TASKS = Counter("ai_tasks", "Tasks for a language model by what became of them.", ("outcome",))
+WEBHOOKS = Counter("webhooks", "Callbacks that came, by what became of them.", ("outcome",))
 MODERATIONS = Counter("moderations", "Contents that were checked, by verdict and who gave it.", ("verdict", "source"))
 REVIEWS_WAITING = Gauge("reviews_waiting", "Contents that are held until a person has looked at them.")
 TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted.", ("reason",))
@@ -114,6 +117,7 @@ LOG_CACHE_DOWN = "cache_unavailable"
 LOG_MODEL = "model"
 LOG_INDEX_BEHIND = "index_behind"
 LOG_TASK = "task"
+LOG_WEBHOOK_REFUSED = "webhook_refused"
 LOG_RULED = "review_ruled"
 LOG_SAGA = "saga"
 LOG_SAGA_FAILED = "saga_step_failed"
@@ -185,6 +189,11 @@ def announce_sagas(states: Iterable[str]) -> None:
 def announce_decisions() -> None:
     for outcome in get_args(Telling):
         DECISIONS.labels(outcome)
+
+
+def announce_webhooks() -> None:
+    for outcome in get_args(WebhookOutcome):
+        WEBHOOKS.labels(outcome)
 
 
 def announce_tasks() -> None:
