@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 from redis.asyncio import Redis
 
 from system.gateway.exchange import JSON, Exchange, Reply, told
-from system.kit import signals
+from system.kit import answers, signals
 from system.kit.client import UnavailableError
 from system.kit.store import Store
 from system.kit.together import Together
@@ -62,7 +62,7 @@ class Cache(Generic[M]):
 
         `ask` also says for which share of the life its answer may be kept: for none, where that is 0.
         """
-        place = _key(asked.sender.user), f"{self._route} {_digest(wanted.model_dump_json().encode())}"
+        place = asked.sender.user, f"{self._route} {_digest(wanted.model_dump_json().encode())}"
         kept = await self._get(place)
         if kept and kept.fresh:
             return _reply(asked, kept.body, b"hit")
@@ -89,25 +89,17 @@ class Cache(Generic[M]):
         return Kept(body.encode(), fresh)
 
     async def _put(self, place: tuple[str, str], body: bytes, life: float) -> None:
-        key, field = place
+        user, field = place
         text = to_json([time.time() + life, body.decode()]).decode()
-        milliseconds = int(self._seconds * STALE_LIVES * 1000)
-
-        async def write(redis: Redis) -> None:
-            async with redis.pipeline(transaction=False) as pipeline:
-                pipeline.hset(key, field, text)
-                pipeline.pexpire(key, milliseconds)
-                await pipeline.execute()
-
         with suppress(UnavailableError):
             # Counted and logged by the store; the answer itself is fine.
-            await self._store.ask(write)
+            await answers.keep(self._store, user, field, text, int(self._seconds * STALE_LIVES * 1000))
 
     async def _look_all(self, places: Sequence[tuple[str, str]]) -> Sequence[str | None]:
         async def read(redis: Redis) -> Sequence[str | None]:
             async with redis.pipeline(transaction=False) as pipeline:
-                for place in places:
-                    pipeline.hget(*place)
+                for user, field in places:
+                    pipeline.hget(answers.key(user), field)
                 found: list[str | None] = await pipeline.execute()
                 return found
 
@@ -120,7 +112,7 @@ class Cache(Generic[M]):
 async def drop(store: Store, user: str) -> None:
     """Forgets all that is kept of `user`."""
     with suppress(UnavailableError):
-        await store.ask(lambda redis: redis.delete(_key(user)))
+        await answers.drop(store, user)
 
 
 def _reply(asked: Exchange, body: bytes, cached: bytes) -> Reply:
@@ -134,7 +126,3 @@ def _reply(asked: Exchange, body: bytes, cached: bytes) -> Reply:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _key(user: str) -> str:
-    return f"answers:{user}"

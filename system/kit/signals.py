@@ -55,6 +55,7 @@ EDGE_RETRIES = Counter("edge_retries", "Calls over an edge that were tried once 
 FALLBACK = Counter("fallback", "Answers given without the provider of an edge.", ("edge", "reason"))
 CACHE_REQUESTS = Counter("cache_requests", "Look-ups in the cache by result.", ("route", "result"))
 MODEL_LOADS = Counter("model_loads", "Models taken into service or refused as corrupt.", ("result",))
+RETRAINING_ASKED = Counter("model_retraining_asked", "Times that a new training was asked for.")
 MODEL_INFO = Gauge("model_info", "1 for the version that serves.", ("version",))
 GEN_AI_TOKENS = Histogram(
     "gen_ai_client_token_usage",

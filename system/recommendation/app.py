@@ -29,12 +29,19 @@ ItemId = Annotated[str, Field(min_length=1, max_length=64)]
 class Settings(KitSettings):
     """Times in seconds. `model_watch_seconds` 0: the model of the start serves to the end.
 
-    `answer_cache_seconds` 0: no answer is kept. Without `grpc_port` there is no gRPC.
+    `answer_cache_seconds` 0: no answer is kept. Without `grpc_port` there is no gRPC, without `broker_url` nothing is
+    learnt of purchases. `gateway_cache_url` is where the gateway keeps its answers.
     """
 
     port: int = 3001
     grpc_port: int | None = None
     cache_url: str
+    gateway_cache_url: str = ""
+    store_url: str = ""
+    broker_url: str | None = None
+    bus_retry_seconds: float = 1.0
+    retrain_quiet_seconds: Annotated[float, Field(gt=0)] = 30.0
+    retrain_longest_seconds: float = 600.0
     model_dir: Path = Path(__file__).parent / "model"
     model_device: Choice = "cpu"
     model_watch_seconds: float = 1.0
@@ -65,7 +72,7 @@ def create(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         watch = asyncio.create_task(_watch(serving, settings.model_watch_seconds))
-        async with _rpc(recommender, settings):
+        async with _rpc(recommender, settings), _events(recommender, settings):
             yield
         watch.cancel()
         recommender.close()
@@ -84,6 +91,22 @@ def _rpc(recommender: Recommender, settings: Settings) -> AbstractAsyncContextMa
     from system.recommendation import rpc
 
     return rpc.serving(recommender, f"{settings.host}:{settings.grpc_port}", settings.drain_seconds)
+
+
+def _events(recommender: Recommender, settings: Settings) -> AbstractAsyncContextManager[object]:
+    if settings.broker_url is None:
+        return nullcontext()
+    from system.recommendation import events
+
+    sources = events.Sources(
+        settings.broker_url,
+        settings.store_url,
+        settings.gateway_cache_url,
+        settings.bus_retry_seconds,
+        settings.retrain_quiet_seconds,
+        settings.retrain_longest_seconds,
+    )
+    return events.consuming(sources, recommender)
 
 
 def _routes(recommender: Recommender) -> APIRouter:

@@ -1,0 +1,43 @@
+"""recommendation-svc's place on the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from system.kit.bus import Bus
+from system.kit.store import Store
+from system.recommendation.bought import EVENT, Bought, Purchased
+from system.recommendation.recommender import SERVICE, Recommender
+from system.recommendation.retraining import Retraining
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Times in seconds."""
+
+    broker_url: str
+    store_url: str
+    gateway_cache_url: str
+    bus_retry: float
+    retrain_quiet: float
+    retrain_longest: float
+
+
+@asynccontextmanager
+async def consuming(sources: Sources, recommender: Recommender) -> AsyncIterator[None]:
+    """Learns of purchases for as long as the block lasts."""
+    store = Store(f"{SERVICE}->store", sources.store_url)
+    answers = Store(f"{SERVICE}->cache", sources.gateway_cache_url)
+    retraining = Retraining(store, sources.retrain_quiet, sources.retrain_longest)
+    bus = Bus(SERVICE, sources.broker_url, retry_seconds=sources.bus_retry)
+    bus.subscribe(EVENT, Purchased, Bought(store, answers, recommender).handle)
+    running = asyncio.create_task(retraining.run(), name="retraining")
+    async with bus:
+        yield
+    running.cancel()
+    await asyncio.wait([running])
+    await store.close()
+    await answers.close()
