@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gameday.control import Control
+from gameday.errors import GamedayError, InputError
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("gameday")
@@ -134,6 +135,13 @@ class Gameday:
     def call(self, op: str, **arguments: Any) -> Any:
         with Control.connect(self.state) as control:
             return control.call(op, **arguments)
+
+    def ready(self) -> bool:
+        """Also while nothing runs yet, or is only just starting."""
+        try:
+            return bool(self.call("status")["ready"])
+        except (GamedayError, InputError):
+            return False
 
     def in_force(self) -> list[dict[str, Any]]:
         return [lease for lease in self.call("leases") if lease["state"] == "in-force"]

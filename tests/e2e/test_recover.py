@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from program import PROGRAM, Gameday, until
 
-pytestmark = pytest.mark.alone
-
 HERE = Path(__file__).parent
 STOCK = HERE / "experiments" / "stock-pause.yaml"
 NOTHING = "nothing is left: no fault is in force"

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.alone
 
 def test_after_a_gate_was_killed_in_the_fault_window_the_next_one_is_green(gameday: Gameday, tmp_path: Path) -> None:
     with gameday.running("gate", "experiments") as process:
-        until(lambda: (gameday.state / "supervisor.json").exists() and gameday.call("status")["ready"], 60, "up")
+        until(gameday.ready, 60, "the system is up")
         until(gameday.in_force, 60, "a fault is in force")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
