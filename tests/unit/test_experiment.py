@@ -64,7 +64,7 @@ def test_our_own_experiments_are_fine(catalogue: Catalogue) -> None:
         ),
         ("type: python\n", "type: pyton\n", "method[0].provider.type", "did you mean python"),
         ("tolerance: 200", "controls: []", "steady-state-hypothesis.probes[0]", "add tolerance"),
-        ("load: steady-homepage", "load: steady", "extensions[0].load", "did you mean steady-homepage"),
+        ("load: steady-homepage", "load: steady-homepag", "extensions[0].load", "did you mean steady-homepage"),
         (
             "route: GET /api/homepage",
             "route: GET /api/home",
