@@ -11,9 +11,12 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
 from program import ROOT, TIME_SCALE, Gameday, until
 
 from gameday.catalogue.compose import load
+
+pytestmark = pytest.mark.alone
 
 # The requirement of DESIGN is 10 s on an idle machine; a shared one gets more.
 UP_SECONDS = float(os.environ.get("GAMEDAY_E2E_UP_SECONDS", "30"))

@@ -32,7 +32,7 @@ def test_our_own_profiles_are_fine(project: Catalogue) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "mend"),
     [
-        ("homepage.py:Visitor", "homepag.py:Visitor", 3, "did you mean homepage.py?"),
+        ("homepage.py:Visitor", "homepag.py:Visitor", 3, "did you mean homepage.py or members.py?"),
         ("homepage.py:Visitor", "homepage.py:Visiter", 3, "did you mean Visitor?"),
         ("homepage.py:Visitor", "homepage.py", 3, "correct user"),
         ("rate: 40", "rate: 0", 3, "correct rate"),
