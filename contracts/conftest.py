@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,11 @@ import pytest
 os.environ["PACT_DO_NOT_TRACK"] = "true"
 
 from pact import Pact
+
+from system.content.parts import Parts
+from system.content.settings import ContentSettings
+from system.kit.breaker import Unguarded
+from system.kit.client import Edge
 
 COMMITTED = Path(__file__).parent / "pacts"
 
@@ -32,8 +37,51 @@ def pacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def pact(request: pytest.FixtureRequest, pacts: Path) -> Iterator[Pact]:
-    """A pact of the test's module, which names its `CONSUMER` and `PROVIDER`; written once its test has passed."""
-    made = Pact(request.module.CONSUMER, request.module.PROVIDER).with_specification("V4")
-    yield made
-    made.write_file(pacts)
+def agree(pacts: Path) -> Iterator[Callable[[str, str], Pact]]:
+    """A pact of a consumer and a provider; written once its test has passed."""
+    made: list[Pact] = []
+
+    def agreed(consumer: str, provider: str) -> Pact:
+        made.append(Pact(consumer, provider).with_specification("V4"))
+        return made[-1]
+
+    yield agreed
+    for each in made:
+        each.write_file(pacts)
+
+
+@pytest.fixture
+def pact(request: pytest.FixtureRequest, agree: Callable[[str, str], Pact]) -> Pact:
+    """Of the test's module, which names its `CONSUMER` and `PROVIDER`."""
+    return agree(request.module.CONSUMER, request.module.PROVIDER)
+
+
+@pytest.fixture
+async def edge_to(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[str], Edge]]:
+    """The module's edge, led to a URL."""
+    edges: list[Edge] = []
+    name = f"{request.module.CONSUMER}->{request.module.PROVIDER}"
+
+    def connect(url: str) -> Edge:
+        edges.append(Edge(name, url, Unguarded("pact"), ai=True, falls_back=True))
+        return edges[-1]
+
+    yield connect
+    for edge in edges:
+        await edge.__aexit__()
+
+
+@pytest.fixture
+async def parts() -> AsyncIterator[Callable[..., Parts]]:
+    """content-svc's ways to its providers; those that are not named lead nowhere."""
+    made: list[Parts] = []
+
+    def make(**urls: str) -> Parts:
+        nowhere = dict.fromkeys(("user_url", "chat_url", "moderation_url", "search_url"), "http://127.0.0.1:1")
+        made.append(Parts(ContentSettings(port=0, database_url="", breaker_enabled=False, **(nowhere | urls))))
+        return made[-1]
+
+    yield make
+    for each in made:
+        for edge in each.edges:
+            await edge.__aexit__()

@@ -30,14 +30,22 @@ _ERRORS_KEPT = 20
 
 
 class Collector:
-    def __init__(self, journal: Journal, bench: Bench, run: str, load: LoadChild) -> None:
+    """`before` is the collector of a run that has just ended under the same load: what it heard after its
+    fault was undone belongs to this history too, and `since` says from when on.
+    """
+
+    def __init__(
+        self, journal: Journal, bench: Bench, run: str, load: LoadChild, before: Collector | None = None
+    ) -> None:
         self._journal = journal
         self._bench = bench
         self.run = run
         self._load = load
-        self._notifications = Notifications(bench.state.alerts)
+        self._before = before
+        self.since = before.view.undone if before else None
+        self._notifications: Notifications = before._notifications if before else Notifications(bench.state.alerts)
         self._records: list[Record] = []
-        self._began = time.time()
+        self._began = self.since or time.time()
         self._seen: set[tuple[str, frozenset[tuple[str, str]], float]] = set()
         self._leases: dict[str, str] = {}
         self._queried = self._began
@@ -59,6 +67,7 @@ class Collector:
             self.write("error", where=where, message=message)
 
     def poll(self) -> None:
+        self._inherit()
         self._requests()
         self._alerts()
         if self._is_due("leases", _LEASES_EVERY):
@@ -121,6 +130,16 @@ class Collector:
     def _alerts(self) -> None:
         for notification in self._notifications.fresh():
             self.write("alert", **notification)
+
+    def _inherit(self) -> None:
+        """What cannot be asked for twice: requests and notifications. Prometheus still knows the rest."""
+        before, self._before = self._before, None
+        if before is None:
+            return
+        for record in before._records:
+            heard = {"request": "intended_wall", "alert": "received_wall"}.get(record.kind)
+            if heard and record.data[heard] >= self._began:
+                self.write(record.kind, **record.data)
 
     def _is_due(self, what: str, every: float) -> bool:
         now = time.monotonic()

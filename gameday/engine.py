@@ -2,6 +2,8 @@
 
 A window ends as soon as every expected observer has spoken, or when what it may
 take has passed. Whatever happens, the faults of the run are undone before it ends.
+Where the load goes on, the end of one recovery window, once all is at rest, is the
+control window of the next run: it need not be waited for again.
 """
 
 from __future__ import annotations
@@ -10,20 +12,20 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gameday import __version__, runs
 from gameday.bench import Bench, wait
 from gameday.catalogue import Catalogue
-from gameday.checks import SPOKEN, UNREST
+from gameday.checks import SPOKEN, UNREST, control
 from gameday.checks.users import RETURNED
 from gameday.checks.view import Span
 from gameday.collector import Collector
-from gameday.errors import GamedayError
+from gameday.errors import GamedayError, InputError
 from gameday.expectations import Alert, Breaker, Users
 from gameday.experiment import Experiment
 from gameday.journal import Journal
@@ -41,50 +43,109 @@ INJECT_LIMIT = 30.0
 UNDO_LIMIT = 120.0
 # From the moment something may happen last to the moment we have read of it.
 READING = 2.0
+# By which a window is sought where nothing is scraped.
+_STEP = 0.5
 _SECRET = ("PASSWORD", "SECRET", "TOKEN", "KEY", "CREDENTIAL")
 
 
-class Engine:
-    """Runs experiments one after another on one system; their load goes on between them."""
+@dataclass(frozen=True)
+class _Turn:
+    """One experiment about to run: its identity, the place of its history, the toolkit that waits to be told."""
 
-    def __init__(self, bench: Bench, experiments: Sequence[Experiment], progress: Progress) -> None:
+    run: str
+    directory: Path
+    chaos: ChaosChild
+
+
+class Engine:
+    """Runs experiments one after another on one system; their load goes on between them.
+
+    `place` names the directory of each experiment's history.
+    """
+
+    def __init__(
+        self, bench: Bench, experiments: Sequence[Experiment], progress: Progress, place: Callable[[Experiment], Path]
+    ) -> None:
         self._bench = bench
         self._experiments = experiments
         self._progress = progress
+        self._place = place
         self._load: tuple[str, LoadChild] | None = None
+        self._turns: dict[str, _Turn] = {}
+        self._before: Collector | None = None
 
-    def run(self, experiment: Experiment, directory: Path) -> Result:
+    def run(self, experiment: Experiment) -> Result:
         """The judged run. Raises GamedayError where it could not begin, KeyboardInterrupt after the undo."""
-        bench, run = self._bench, runs.identity(experiment.name)
-        alerts = [alert.name for alert in experiment.extension.expect.alerts]
+        bench = self._bench
         bench.require_wired()
         bench.require_whole()
-        runs.prepare(directory)
+        turn = self._turn(experiment)
+        try:
+            return self._run(experiment, turn)
+        finally:
+            turn.chaos.kill()
+            del self._turns[experiment.name]
+
+    def _run(self, experiment: Experiment, turn: _Turn) -> Result:
+        bench, directory = self._bench, turn.directory
         load = self._loaded(experiment, directory)  # gets ready meanwhile
         self._progress.step(f"{experiment.name}: waiting for alerts to be silent")
         bench.require_watched(WATCH_LIMIT)
-        bench.require_quiet(alerts, QUIET_LIMIT)
+        bench.require_quiet([alert.name for alert in experiment.extension.expect.alerts], QUIET_LIMIT)
+        quiet = time.time()
         shutil.copy(experiment.source.path, directory / "experiment.yaml")
         (directory / "catalogue.json").write_text(_resolved(bench.catalogue))
+        before, self._before = self._before, None
         journal = Journal(directory / JOURNAL)
         try:
-            collector = Collector(journal, bench, run, load)
-            collector.write("run", sync=True, **self._describe(experiment, run))
+            collector = Collector(journal, bench, turn.run, load, before)
+            collector.write("run", sync=True, quiet_wall=quiet, **self._describe(experiment, turn.run))
+            windows = _Windows(bench, experiment, turn, collector, self._progress)
             with recorded(collector):
-                _Windows(bench, experiment, directory, collector, self._progress).run()
+                windows.run(lambda: self._prepare(experiment))
+                self._before = collector
         finally:
             journal.close()
         return judge(read(directory), directory)
 
     def close(self) -> None:
+        for turn in self._turns.values():
+            turn.chaos.kill()
+        self._turns.clear()
+        self._before = None
         if self._load:
             self._load[1].kill()
             self._load = None
 
+    def _turn(self, experiment: Experiment) -> _Turn:
+        """That of `experiment`, begun where it is not yet. Raises InputError where its place is taken."""
+        if experiment.name not in self._turns:
+            run, directory = runs.identity(experiment.name), self._place(experiment)
+            runs.prepare(directory)
+            self._turns[experiment.name] = _Turn(run, directory, self._toolkit(experiment, run, directory))
+        return self._turns[experiment.name]
+
+    def _prepare(self, experiment: Experiment) -> None:
+        """Lets the toolkit of the next one take its imports meanwhile."""
+        following = self._experiments[self._experiments.index(experiment) + 1 :]
+        with suppress(InputError):  # which its own run tells
+            self._turn(*following[:1]) if following else None
+
+    def _toolkit(self, experiment: Experiment, run: str, directory: Path) -> ChaosChild:
+        environment = {
+            **self._bench.environment(),
+            "GAMEDAY_STATE": str(self._bench.state.directory),
+            "GAMEDAY_RUN": run,
+            "GAMEDAY_RUN_DIR": str(directory),
+        }
+        return ChaosChild(experiment.source.path, directory / "chaos.json", directory / "chaos.log", environment)
+
     def _loaded(self, experiment: Experiment, directory: Path) -> LoadChild:
         if self._load and self._load[0] == experiment.load.name and self._load[1].alive:
             return self._load[1]
-        self.close()
+        if self._load:
+            self._load[1].kill()
+        self._before = None  # nobody asked anything since
         peers = [each for each in self._experiments if each.load.name == experiment.load.name]
         child = LoadChild(plan(experiment.load, self._bench, peers), directory / "load.log")
         self._load = (experiment.load.name, child)
@@ -104,6 +165,7 @@ class Engine:
             "time_scale": bench.scale.factor,
             "scrape_interval": bench.prometheus.scrape_interval() if bench.prometheus else None,
             "expect": experiment.expect,
+            "load_target": experiment.load.target(bench.catalogue),
             "catalogue_files": [str(file) for file in bench.catalogue.files],
             "substitutions": bench.status.get("substitutions", {}),
             "slack": bench.slack(alerts),
@@ -114,11 +176,12 @@ class _Windows:
     """The three windows of one run."""
 
     def __init__(
-        self, bench: Bench, experiment: Experiment, directory: Path, collector: Collector, progress: Progress
+        self, bench: Bench, experiment: Experiment, turn: _Turn, collector: Collector, progress: Progress
     ) -> None:
         self._bench = bench
         self._experiment = experiment
-        self._directory = directory
+        self._directory = turn.directory
+        self._chaos = turn.chaos
         self._collector = collector
         self._progress = progress
         expect = experiment.extension.expect
@@ -126,29 +189,43 @@ class _Windows:
         rates = [arrivals.rate for arrivals in experiment.load.profile.users]
         self._slowest = min(rates)
 
-    def run(self) -> None:
-        chaos = self._toolkit()
+    def run(self, recovers: Callable[[], None]) -> None:
+        """Calls `recovers` when the fault is undone. Raises GamedayError where the system was not at rest before."""
         try:
             self._control()
-            if self._fault(chaos):
+            if self._fault(self._chaos):
+                recovers()
                 self._recovery()
         finally:
-            chaos.kill()
+            self._chaos.kill()
             self._undo()
             self._collector.finish()
 
     def _control(self) -> None:
         """A window in which all was at rest. Begins anew where something was not, for a while."""
         deadline = time.monotonic() + 3 * self._enough()
+        start = self._rested()
         while True:
-            self._settle(deadline)
-            restless = self._rest()
+            if start is None:
+                self._settle(deadline)
+            restless = self._rest(start or time.time())
+            start = None
             if not restless:
                 return self._end("control")
             self._window("control", "end")
             if time.monotonic() > deadline:
                 raise GamedayError(f"the system is not at rest without a fault: {restless}")
             self._progress.say(f"{self._experiment.name}: the control window begins anew: {restless}")
+
+    def _rested(self) -> float | None:
+        """Since when all was at rest after the fault of the run before; None where it is not, or there was none."""
+        wall = self._collector.since
+        self._collector.poll()
+        while wall is not None and wall < time.time():
+            if self._heard(Span(wall)) and not self._restless(Span(wall)):
+                return wall
+            wall += self._interval or _STEP
+        return None
 
     def _settle(self, deadline: float) -> None:
         """Waits until whoever is expected to speak has been seen at rest; a fresh system needs to warm up."""
@@ -161,19 +238,20 @@ class _Windows:
 
         self._wait(at_rest, deadline - time.monotonic())
 
-    def _rest(self) -> str:
-        """One control window, up to its end or to the first unrest, which is returned."""
-        self._window("control", "start")
-        start = Span(time.time())
+    def _rest(self, wall: float) -> str:
+        """One control window from `wall` up to its end or to the first unrest, which is returned."""
+        self._window("control", "start", wall)
+        start = Span(wall)
         # Each series must have been seen at rest, so a window shorter than some scrapes proves nothing.
-        least = time.monotonic() + 3 * self._interval
+        least = time.monotonic() + 3 * self._interval - (time.time() - wall)
         self._until("control", self._enough(), least, alive=lambda: not self._restless(start))
         return self._restless(start)
 
     def _restless(self, span: Span) -> str:
-        """What of the expected is not at rest in `span`; empty where nothing is."""
+        """What of the expected is not at rest in `span`, or which other request failed; empty where nothing is."""
         view = self._collector.view
-        return next(filter(None, (UNREST[kind](view, each, span) for kind, each in self._expected)), "")
+        found = (UNREST[kind](view, each, span) for kind, each in self._expected)
+        return next(filter(None, found), "") or control.unrest(view, span)
 
     def _heard(self, span: Span) -> bool:
         """Whether there is anything in `span` to tell rest from."""
@@ -201,16 +279,6 @@ class _Windows:
             chaos.kill()
         return self._collector.view.in_force is not None
 
-    def _toolkit(self) -> ChaosChild:
-        environment = {
-            **self._bench.environment(),
-            "GAMEDAY_STATE": str(self._bench.state.directory),
-            "GAMEDAY_RUN": self._collector.run,
-            "GAMEDAY_RUN_DIR": str(self._directory),
-        }
-        path = self._experiment.source.path
-        return ChaosChild(path, self._directory / "chaos.json", self._directory / "chaos.log", environment)
-
     def _recovery(self) -> None:
         self._window("recovery", "start")
         limit = max((self._allowed(each, "recovery") for _, each in self._expected), default=0.0)
@@ -223,8 +291,8 @@ class _Windows:
         with uninterrupted():
             self._bench.undo(self._collector.run)
 
-    def _window(self, name: str, edge: str) -> None:
-        self._collector.write("window", sync=True, window=name, edge=edge, wall=time.time())
+    def _window(self, name: str, edge: str, wall: float | None = None) -> None:
+        self._collector.write("window", sync=True, window=name, edge=edge, wall=wall or time.time())
 
     def _end(self, window: str) -> None:
         """Ends a window and waits until what was asked in it is answered under the same conditions."""
@@ -251,7 +319,7 @@ class _Windows:
 
     def _enough(self) -> float:
         """Seconds in which the load makes the declared number of requests even if each takes its timeout."""
-        most = max((users.bad.of for users in self._experiment.extension.expect.users), default=0)
+        most = max((max(users.bad.of, RETURNED) for users in self._experiment.extension.expect.users), default=0)
         return most / self._slowest + self._experiment.load.profile.timeout + READING + 3 * self._interval
 
     @property

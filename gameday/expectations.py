@@ -55,6 +55,12 @@ def _duration(value: Any) -> float:
     return value if isinstance(value, float) else seconds(_text(value))
 
 
+def _status(value: Any) -> Any:
+    if value == "none" or (isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599):  # noqa: PLR2004
+        return value
+    raise ValueError(f"{value!r} is neither a status from 100 to 599 nor none, no answer at all")
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text: write it with its unit, in quotes")
@@ -76,6 +82,11 @@ Duration = Annotated[
     BeforeValidator(_duration),
     WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?(us|ms|s|m|h|d))+$", "examples": ["20s"]}),
 ]
+Status = Annotated[
+    int | Literal["none"],
+    BeforeValidator(_status),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"const": "none"}]}),
+]
 Route = Annotated[str, Field(pattern=ROUTE, description="Method and path, such as `GET /api/homepage`")]
 
 
@@ -87,12 +98,13 @@ class Users(Strict):
     """What users of a route see while the fault is in force.
 
     `before` is the status without it, where that is another: a clean error in place
-    of an answer. `json` maps dotted paths of the answer to a literal, or to a JSON Schema where
+    of an answer. `status: none` is no answer at all, as where nobody listens; `p99` says how soon
+    that is clear. `json` maps dotted paths of the answer to a literal, or to a JSON Schema where
     the value is a mapping. Taken together they must not hold in the control window.
     """
 
     route: Route
-    status: int = Field(ge=100, le=599)
+    status: Status
     before: int | None = Field(default=None, ge=100, le=599, description="Status without the fault; default: `status`")
     content: dict[str, Any] = Field(default_factory=dict, alias="json")
     bad: Bad = Share(1, 300)
@@ -100,9 +112,15 @@ class Users(Strict):
     recovers: Limit | None = None
 
     @property
-    def normal(self) -> int:
+    def normal(self) -> int | None:
         """The status without the fault."""
-        return self.status if self.before is None else self.before
+        return self.before if isinstance(self.status, str) or self.before is not None else self.status
+
+    @model_validator(mode="after")
+    def _no_answer_is_new(self) -> Users:
+        if self.status == "none" and (self.before is None or self.content):
+            raise ValueError("`status: none` needs `before`, the status without the fault, and has no `json`")
+        return self
 
     @field_validator("content")
     @classmethod

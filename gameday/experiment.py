@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from gameday import alerts as alerting
-from gameday import load
+from gameday import configuration, load
 from gameday.catalogue import Catalogue
 from gameday.durations import seconds
 from gameday.errors import InputError, Problem
@@ -32,6 +32,13 @@ ACTIVITIES = "gameday.activities"
 _PROBES = ("steady-state-hypothesis", "probes")
 
 Text = Annotated[str, Field(min_length=1)]
+# Seconds, for the connection and the answer alike or each; or a name that the configuration knows.
+Timeout = (
+    Annotated[float, Field(gt=0)]
+    | Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2, max_length=2)]
+    | Annotated[str, Field(pattern=r"^\$\{.+\}$")]
+    | None
+)
 
 
 class Python(Strict):
@@ -48,7 +55,7 @@ class Http(Strict):
     method: str = "GET"
     headers: dict[str, Any] = Field(default_factory=dict)
     arguments: Any = None
-    timeout: Any = None
+    timeout: Timeout = None
     expected_status: int | None = None
     verify_tls: bool = True
     max_retries: int = 0
@@ -59,7 +66,7 @@ class Process(Strict):
     type: Literal["process"]
     path: Text
     arguments: Any = None
-    timeout: Any = None
+    timeout: Timeout = None
     env: dict[str, Any] = Field(default_factory=dict)
     secrets: list[str] = Field(default_factory=list)
 
@@ -141,6 +148,7 @@ def read(path: Path, catalogue: Catalogue) -> Experiment:
     problems = [*_invalid(source, Toolkit, source.data, ())]
     problems += _activities(source, catalogue)
     problems += _controls(source)
+    problems += configuration.problems(source, catalogue)
     at = _extension_at(source)
     if at is None:
         message = "no extension called gameday: nothing would be judged"
@@ -220,6 +228,19 @@ def _activities(source: YamlFile, catalogue: Catalogue) -> Iterator[Problem]:
     for at, entry in _entries(source, *_PROBES):
         if "tolerance" not in entry:
             yield source.problem(at, "a probe without a tolerance", "add tolerance: 200, or what holds")
+        else:
+            yield from _tolerance(source, (*at, "tolerance"), entry["tolerance"])
+
+
+def _tolerance(source: YamlFile, at: Location, tolerance: Any) -> Iterator[Problem]:
+    from chaoslib.exceptions import InvalidActivity
+    from chaoslib.hypothesis import ensure_hypothesis_tolerance_is_valid
+
+    try:
+        ensure_hypothesis_tolerance_is_valid(tolerance)
+    except InvalidActivity as error:
+        mend = "write a value, a list of values, or one of type regex, jsonpath, range or probe"
+        yield source.problem(at, str(error), mend, tolerance)
 
 
 def _shape(source: YamlFile) -> Iterator[Problem]:
@@ -259,8 +280,12 @@ def _activity(source: YamlFile, at: Location, activity: Activity, catalogue: Cat
         return
     if isinstance(provider, Python):
         yield from _call(source, where, provider)
+        arguments = (*where, "arguments")
         if (provider.module, provider.func) == (ACTIVITIES, "inject"):
-            yield from _fault(source, (*where, "arguments"), provider.arguments, catalogue)
+            yield from _fault(source, arguments, provider.arguments, catalogue)
+            yield from _duration(source, (*arguments, "lease"), provider.arguments.get("lease"))
+        elif (provider.module, provider.func) == (ACTIVITIES, "hold"):
+            yield from _duration(source, (*arguments, "limit"), provider.arguments.get("limit"))
 
 
 def _call(source: YamlFile, at: Location, provider: Python) -> Iterator[Problem]:
@@ -298,25 +323,31 @@ def _import(name: str) -> ModuleType:
 
 
 def _fault(source: YamlFile, at: Location, arguments: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Problem]:
-    name, target = arguments.get("fault"), arguments.get("target")
-    if not isinstance(name, str) or not isinstance(target, str) or "${" in f"{name}{target}":
+    name, target, given = (arguments.get(key) for key in ("fault", "target", "arguments"))
+    wrong = [
+        source.problem((*at, key), f"{key} has to be {what}", f"correct {key}", arguments[key])
+        for key, kind, what in (("fault", str, "a name"), ("target", str, "a name"), ("arguments", dict, "a mapping"))
+        if key in arguments and not isinstance(arguments[key], kind)
+    ]
+    yield from wrong
+    if wrong or name is None or target is None or "${" in f"{name}{target}":
         return
     if name not in registry.FAULTS and target not in catalogue.services and not catalogue.find(target):
         known = [*catalogue.services, *(edge.name for edge in catalogue.edges)]
         yield source.problem((*at, "target"), f"no such target {target!r}", suggestion(target, known), target)
-    for problem in registry.problems(name, target, arguments.get("arguments") or {}, catalogue):
+    for problem in registry.problems(name, target, given or {}, catalogue):
         key = tuple((problem.key or "arguments").split("."))
         yield source.problem((*at, *key), problem.message, problem.mend, problem.value)
-    yield from _lease(source, (*at, "lease"), arguments.get("lease"))
 
 
-def _lease(source: YamlFile, at: Location, lease: Any) -> Iterator[Problem]:
-    if lease is None:
+def _duration(source: YamlFile, at: Location, duration: Any) -> Iterator[Problem]:
+    if duration is None or "${" in str(duration):
         return
     try:
-        seconds(str(lease))
+        if not seconds(str(duration)):
+            yield source.problem(at, "it would be over at once", "write a longer duration", duration)
     except ValueError as error:
-        yield source.problem(at, str(error), "write a duration with its unit", lease)
+        yield source.problem(at, str(error), "write a duration with its unit", duration)
 
 
 def _controls(source: YamlFile) -> Iterator[Problem]:

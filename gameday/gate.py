@@ -9,18 +9,20 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from gameday import __version__, contracts, experiment, load, loadrun, report, runs
+from gameday import __version__, alerts, changes, contracts, cover, experiment, killmatrix, load, loadrun, report, runs
 from gameday.bench import Bench
 from gameday.catalogue import Catalogue, compose
+from gameday.changes import Changes
 from gameday.contracts import Pact
 from gameday.engine import Engine, uninterrupted
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.experiment import Experiment
+from gameday.exploration import Exploration, Explorer, Pair
 from gameday.journal import History
 from gameday.judge import JOURNAL, read
 from gameday.load import Load
@@ -41,6 +43,8 @@ class Site:
     pacts: Sequence[Pact] = ()
     experiments: Sequence[Experiment] = ()
     loads: Sequence[Load] = ()
+    # Of every experiment there is, run or left out, the alerts that it expects to fire.
+    known: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 Suite = Callable[[Site], Iterator[Result]]
@@ -48,15 +52,21 @@ Suite = Callable[[Site], Iterator[Result]]
 
 def contracts_suite(site: Site) -> Iterator[Result]:
     site.progress.step("contracts: verifying")
-    yield from contracts.verify(site.bench.catalogue, contracts.endpoints(site.bench.endpoints), site.pacts)
+    yield from contracts.missing(site.bench.catalogue, site.pacts)
+    ledger = contracts.Ledger(site.bench.state)
+    for result in contracts.verify(site.bench.catalogue, contracts.endpoints(site.bench.endpoints), site.pacts):
+        ledger.verified([result])
+        yield result
 
 
 def experiments_suite(site: Site) -> Iterator[Result]:
-    engine = Engine(site.bench, site.experiments, site.progress)
+    def place(each: Experiment) -> Path:
+        return site.out / runs.identity(each.name)
+
+    engine = Engine(site.bench, site.experiments, site.progress, place)
     try:
         for each in site.experiments:
-            run = partial(engine.run, each, site.out / runs.identity(each.name))
-            yield guarded("experiments", each.name, each.title, run)
+            yield guarded("experiments", each.name, each.title, partial(engine.run, each))
     finally:
         engine.close()
 
@@ -67,12 +77,37 @@ def load_suite(site: Site) -> Iterator[Result]:
         yield guarded("load", each.name, each.profile.title, run)
 
 
+def alerts_suite(site: Site) -> Iterator[Result]:
+    """Judges what the experiments of this gate showed of the alerts."""
+    yield prove(site.bench.catalogue, killmatrix.experiments([site.out]), site.known, site.bench.scale.factor)
+
+
 # In the order in which the gate runs them.
 SUITES: Mapping[str, Suite] = {
     "contracts": contracts_suite,
     "experiments": experiments_suite,
     "load": load_suite,
+    "alerts": alerts_suite,
 }
+# What judges histories needs the suite that writes them.
+NEEDS: Mapping[str, str] = {"alerts": "experiments"}
+
+
+def prove(
+    catalogue: Catalogue, histories: Mapping[str, History], known: Mapping[str, frozenset[str]], time_scale: float
+) -> Result:
+    """The kill matrix of experiments by their histories. Raises InputError where the catalogue has no SLO file."""
+    slos = alerts.promised(catalogue)
+    matrix = killmatrix.read(histories, alerts.detection(slos, time_scale))
+    return killmatrix.judge(matrix, slos.waiver, known, datetime.now(UTC).date())
+
+
+def expected(experiments: Sequence[Experiment]) -> Mapping[str, frozenset[str]]:
+    """By experiment the alerts that it expects to fire."""
+    return {
+        each.name: frozenset(alert.name for alert in each.extension.expect.alerts if not alert.silent)
+        for each in experiments
+    }
 
 
 def guarded(suite: str, name: str, title: str, run: Callable[[], Result]) -> Result:
@@ -93,6 +128,18 @@ def crashed(suite: str, name: str, title: str, message: str) -> Result:
     return Result.model_validate({"suite": suite, "name": name, "title": title, "findings": (finding,)})
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a gate is to run, and what it says that it leaves out."""
+
+    suites: Sequence[str]
+    pacts: Sequence[Pact]
+    experiments: Sequence[Experiment]
+    loads: Sequence[Load]
+    known: Mapping[str, frozenset[str]]
+    left_out: tuple[str, ...]
+
+
 def gate(
     files: Sequence[Path],
     suites: Sequence[str],
@@ -101,33 +148,80 @@ def gate(
     progress: Progress,
     *,
     everything: bool = False,
+    since: str | None = None,
 ) -> tuple[Verdicts, Path]:
     """Runs `suites` (all where empty) and writes the reports. Returns the verdicts and their directory.
 
-    Experiments and profiles of the covering set, or `everything`.
+    Experiments and profiles of the covering set, or `everything`; with a commit in `since`, of what changed after it.
     """
     chosen = choose(suites)
     catalogue = compose.load(files, environment=os.environ, time_scale=time_scale)
-    left_out: list[str] = []
-    if not suites and not contracts.directory(catalogue).is_dir():
-        chosen.remove("contracts")
-        left_out.append(f"contracts: there is no {contracts.directory(catalogue)}")
-    pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
-    experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
-    profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
-    loads = [each for each in profiles if each.profile.gate or everything]
-    left_out += [f"load {each.name}" for each in profiles if each not in loads]
+    touched = changes.since(since, catalogue) if since else None
+    plan = _plan(chosen, catalogue, bool(suites), everything, touched)
     state = State.find(catalogue.directory)
     with runs.exclusive(state):
         began, started = time.monotonic(), now()
         directory = out or state.runs / runs.identity("gate")
         with system(catalogue, time_scale, progress), opened(state) as bench:
             bench.require_wired()
-            results = list(_results(chosen, Site(bench, directory, progress, pacts, experiments, loads)))
+            site = Site(bench, directory, progress, plan.pacts, plan.experiments, plan.loads, plan.known)
+            results = list(_results(plan.suites, site))
             scale = bench.scale.factor
-        verdicts = conclude(results, began, started, scale, tuple(left_out))
+        verdicts = conclude(results, began, started, scale, plan.left_out)
         write(verdicts, directory)
     return verdicts, directory
+
+
+def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool, touched: Changes | None) -> Plan:
+    """Reads all that is to run. Raises InputError. Suites that were not `named` may be left out."""
+    left_out: list[str] = []
+    if not named and not contracts.directory(catalogue).is_dir():
+        chosen.remove("contracts")
+        left_out.append(f"contracts: there is no {contracts.directory(catalogue)}")
+    if "alerts" in chosen and not named and catalogue.telemetry.slos is None:
+        chosen.remove("alerts")
+        left_out.append("alerts: the compose file names no SLO file (x-gameday.telemetry.slos)")
+    elif "alerts" in chosen:
+        alerts.promised(catalogue)
+    pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
+    experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
+    known = expected(experiments)
+    if touched:
+        pacts, experiments = _narrowed(touched, catalogue, pacts, experiments, left_out)
+        chosen = _still(chosen, {"contracts": pacts, "experiments": experiments}, touched, left_out)
+    if everything:
+        experiments = cover.ordered(experiments)
+    else:
+        covering = cover.cover(experiments, catalogue)
+        experiments = list(covering.chosen)
+        left_out += covering.left_out
+    profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
+    loads = [each for each in profiles if each.profile.gate or everything]
+    left_out += [f"load {each.name}" for each in profiles if each not in loads]
+    return Plan(chosen, pacts, experiments, loads, known, tuple(left_out))
+
+
+def _narrowed(
+    touched: Changes, catalogue: Catalogue, pacts: list[Pact], experiments: list[Experiment], left_out: list[str]
+) -> tuple[list[Pact], list[Experiment]]:
+    """What may differ since the commit; what may not is told in `left_out`."""
+    agreed = [pact for pact in pacts if touched.touch((pact.consumer, pact.provider))]
+    broken = [each for each in experiments if touched.touch(cover.touches(each, catalogue), each.name)]
+    unchanged = f"nothing that it is about changed since {touched.ref}"
+    left_out += [f"contract {pact.name}: {unchanged}" for pact in pacts if pact not in agreed]
+    left_out += [f"experiment {each.name}: {unchanged}" for each in experiments if each not in broken]
+    return agreed, broken
+
+
+def _still(
+    chosen: Sequence[str], rest: Mapping[str, Sequence[object]], touched: Changes, left_out: list[str]
+) -> list[str]:
+    """The suites that have something left to judge. Some experiments alone say nothing of all alerts."""
+    empty = {suite for suite, found in rest.items() if not found}
+    if "alerts" in chosen and not touched.beyond:
+        empty.add("alerts")
+        left_out.append("alerts: they are proven by all experiments together")
+    return [suite for suite in chosen if suite not in empty]
 
 
 def run_experiments(
@@ -140,11 +234,14 @@ def run_experiments(
         bench.require_wired()
         name = experiments[0].name if len(experiments) == 1 else "experiments"
         directory = out or state.runs / runs.identity(name)
-        engine, results = Engine(bench, experiments, progress), []
+
+        def place(each: Experiment) -> Path:
+            return directory if len(experiments) == 1 else directory / each.name
+
+        engine, results = Engine(bench, experiments, progress, place), []
         try:
             for each in experiments:
-                place = directory if len(experiments) == 1 else directory / each.name
-                results.append(engine.run(each, place))
+                results.append(engine.run(each))
                 progress.say(f"{results[-1].verdict.upper():12} {each.title}")
         finally:
             engine.close()
@@ -167,6 +264,35 @@ def run_load(
     return verdicts, directory
 
 
+def explore(
+    catalogue: Catalogue, wanted: Exploration, time_scale: float, out: Path | None, progress: Progress
+) -> tuple[Verdicts, Path]:
+    """Explores the system that runs, or one that is started for it."""
+    state = State.find(catalogue.directory)
+    with runs.exclusive(state):
+        began, started = time.monotonic(), now()
+        directory = out or state.runs / runs.identity("exploration")
+        with system(catalogue, time_scale, progress), opened(state) as bench:
+            bench.require_wired()
+            explorer = Explorer(bench, wanted, directory, progress)
+            try:
+                used = explorer.used()
+                results = list(_explored(explorer, wanted.pairs(used), progress))
+            finally:
+                explorer.close()
+            scale = bench.scale.factor
+        verdicts = conclude(results, began, started, scale, wanted.pruned(used))
+        write(verdicts, directory)
+    return verdicts, directory
+
+
+def _explored(explorer: Explorer, pairs: Sequence[Pair], progress: Progress) -> Iterator[Result]:
+    for number, pair in enumerate(pairs, 1):
+        result = guarded("exploration", pair.name, pair.title, partial(explorer.explore, pair))
+        progress.say(f"{number} of {len(pairs)}: {result.verdict.upper():12} {pair.title}")
+        yield result
+
+
 def choose(suites: Sequence[str]) -> list[str]:
     """Raises InputError for a suite that does not exist."""
     from gameday.yamlfile import suggestion
@@ -176,13 +302,15 @@ def choose(suites: Sequence[str]) -> list[str]:
         raise InputError(
             [Problem(f"there is no suite {name!r}", suggestion(name, SUITES), value=name) for name in unknown]
         )
-    return [name for name in SUITES if not suites or name in suites]
+    wanted = {*suites, *(NEEDS[name] for name in suites if name in NEEDS)}
+    return [name for name in SUITES if not suites or name in wanted]
 
 
 def conclude(
     results: Sequence[Result], began: float, started: str, time_scale: float, left_out: tuple[str, ...] = ()
 ) -> Verdicts:
     """`began` is monotonic, `started` ISO 8601."""
+    waived = tuple(f"waived: {told}" for result in results for told in result.facts.get("waived", ()))
     verdict = worst(result.verdict for result in results)
     return Verdicts(
         gameday=__version__,
@@ -190,7 +318,7 @@ def conclude(
         seconds=time.monotonic() - began,
         time_scale=time_scale,
         results=tuple(results),
-        left_out=left_out,
+        left_out=(*left_out, *waived),
         verdict=verdict,
         exit_code=verdict.exit_code,
     )

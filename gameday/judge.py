@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gameday import journal
-from gameday.checks import CHECKS, control, evidence, load, toolkit
+from gameday.checks import CHECKS, control, evidence, explored, load, toolkit
 from gameday.checks.view import View
 from gameday.errors import InputError, Problem
 from gameday.expectations import Expect, Threshold
@@ -26,7 +26,7 @@ def judge(history: History, directory: Path | None = None) -> Result:
     run = view.run
     suite = run.get("suite", "experiments")
     findings = list(_history(history, view))
-    findings += _load(history, run) if suite == "load" else _experiment(history, run)
+    findings += _SUITES.get(suite, _experiment)(history, run)
     return Result(
         suite=suite,
         name=str(run.get("experiment", directory.name if directory else "unknown")),
@@ -85,6 +85,15 @@ def _load(history: History, run: Any) -> Iterator[Finding]:
     for route, threshold in TypeAdapter(dict[str, Threshold]).validate_python(run.get("routes", {})).items():
         for finding in _guarded("load", partial(_one, load.check, history, route, threshold)):
             yield finding.model_copy(update={"file": file, "line": lines.get(route)})
+
+
+def _exploration(history: History, run: Any) -> Iterator[Finding]:  # noqa: ARG001 - as the others
+    yield from _guarded("evidence", partial(evidence.check, history))
+    yield from _guarded("control", partial(_one, control.check, history))
+    yield from _guarded("users", lambda: list(explored.check(history)))
+
+
+_SUITES = {"load": _load, "experiments": _experiment, "exploration": _exploration}
 
 
 def _one(check: Callable[..., Finding], *arguments: Any) -> Sequence[Finding]:

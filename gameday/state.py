@@ -57,6 +57,10 @@ class State:
         return self.directory / "alerts.jsonl"
 
     @property
+    def contracts(self) -> Path:
+        return self.directory / "contracts"
+
+    @property
     def logs(self) -> Path:
         return self.directory / "logs"
 

@@ -29,7 +29,7 @@ from gameday.control import encode_problem
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.guardian import FAREWELL
 from gameday.journal import Journal
-from gameday.leases import OPEN, LeaseKeeper
+from gameday.leases import OPEN, LeaseKeeper, Patience
 from gameday.plan import Plan
 from gameday.proxy import ProxyHost
 from gameday.runtime import Endpoint, ProcessId, ServiceStatus, Wire, child, procfs, tracker
@@ -40,6 +40,8 @@ from gameday.runtime.process import ProcessRuntime
 from gameday.state import State as StateDirectory
 from gameday.webhook import Webhook
 
+# Environment variable: how long an undo may take before its lease counts as leaked.
+UNDO_SECONDS = "GAMEDAY_UNDO_SECONDS"
 _START_SECONDS = 180.0
 # The kernel takes some 40 ms to list every socket of the machine.
 _OBSERVE_SECONDS = 2.0
@@ -203,7 +205,8 @@ class Supervisor:
                 addresses=addresses,
                 on_process=self._note,
             )
-            self._keeper = LeaseKeeper(self._runtime, self.plan.catalogue, self._leases)
+            patience = Patience(undo=float(os.environ.get(UNDO_SECONDS, Patience.undo)))
+            self._keeper = LeaseKeeper(self._runtime, self.plan.catalogue, self._leases, patience)
             await self._runtime.start(self.plan.services)
             await self._runtime.wait_ready(_START_SECONDS)
         except Exception as error:  # noqa: BLE001 - becomes the answer to whoever waits

@@ -80,11 +80,11 @@ class Finding(BaseModel):
 
 
 class Result(BaseModel):
-    """One judged thing: an experiment, a contract, a load profile."""
+    """One judged thing: an experiment, a contract, a load profile, a pair of an edge and a fault."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    suite: Literal["contracts", "experiments", "load", "alerts", "dashboards"]
+    suite: Literal["contracts", "experiments", "load", "alerts", "dashboards", "exploration"]
     name: Text
     title: Text
     findings: tuple[Finding, ...]

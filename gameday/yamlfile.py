@@ -41,9 +41,9 @@ class YamlFile:
         return cls(path, _plain(tree), tree)
 
     def position(self, location: Location) -> tuple[int | None, int | None]:
-        """Line and column, from 1, of the deepest part of `location` that exists."""
+        """Line and column, from 1, of the deepest part of `location` that exists: the file's beginning if none does."""
         node: Any = self.tree
-        position: tuple[int | None, int | None] = (None, None)
+        position: tuple[int | None, int | None] = (1, 1) if location else (None, None)
         for part in location:
             try:
                 line, column = node.lc.item(part) if isinstance(node, CommentedSeq) else node.lc.key(part)

@@ -11,10 +11,26 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from gameday.alerts import config, promtests, rules
+from gameday.alerts.prediction import detection
 from gameday.alerts.slos import Slos, read
 from gameday.catalogue import Catalogue
+from gameday.errors import InputError, Problem
 
-__all__ = ["Slos", "build", "read"]
+__all__ = ["Slos", "build", "detection", "file", "promised", "read"]
+
+
+def file(catalogue: Catalogue) -> Path:
+    """The SLO file of `catalogue`. Raises InputError where it names none."""
+    path = catalogue.telemetry.slos
+    if path is None:
+        mend = "add x-gameday.telemetry.slos: alerts/slos.toml"
+        raise InputError(Problem("names no SLO file", mend, catalogue.files[0], key="x-gameday.telemetry.slos"))
+    return path
+
+
+def promised(catalogue: Catalogue) -> Slos:
+    """What the SLO file of `catalogue` promises. Raises InputError where it names none, or a wrong one."""
+    return read(file(catalogue), catalogue)
 
 
 def build(slos: Path, catalogue: Catalogue, time_scale: float, out: Path) -> list[Path]:

@@ -6,10 +6,11 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gameday.catalogue import Catalogue
 from gameday.durations import seconds
@@ -94,10 +95,34 @@ class Fallback(Alert):
     severity: Severity = "ticket"
 
 
+class Waiver(_Strict):
+    """Until the day `until`, `owner` answers for an alert that nothing fires, or an experiment that no alert hears."""
+
+    alert: Name | None = None
+    experiment: Slug | None = None
+    reason: str = Field(min_length=1)
+    owner: str = Field(min_length=1)
+    until: date
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.alert is None) == (self.experiment is None):
+            raise ValueError("a waiver names either an alert or an experiment")
+        return self
+
+    @property
+    def subject(self) -> str:
+        return f"alert {self.alert}" if self.alert else f"experiment {self.experiment}"
+
+    def holds(self, today: date) -> bool:
+        return today <= self.until
+
+
 class Slos(_Strict):
     links: Links = Links()
     slo: tuple[Slo, ...] = ()
     fallback: tuple[Fallback, ...] = ()
+    waiver: tuple[Waiver, ...] = ()
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
@@ -191,6 +216,7 @@ def _explain(kind: str, location: tuple[str | int, ...], text: str) -> tuple[str
 
 def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
     yield from _duplicates(where, slos)
+    yield from _waived_strangers(where, slos)
     kept = _retention(catalogue)
     for index, slo in enumerate(slos.slo):
         if slo.route not in catalogue.routes:
@@ -212,6 +238,15 @@ def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[P
             )
         if fallback.window > seconds(kept):
             yield _too_long(where, ("fallback", index, "window"), fallback.window, kept)
+
+
+def _waived_strangers(where: _Lines, slos: Slos) -> Iterator[Problem]:
+    known = {alert.alert for alert in slos.alerts}
+    for index, waiver in enumerate(slos.waiver):
+        if waiver.alert and waiver.alert not in known:
+            yield where.problem(
+                ("waiver", index, "alert"), "no such alert", suggestion(waiver.alert, known), waiver.alert
+            )
 
 
 def _wrong_arm(where: _Lines, location: tuple[str | int, ...], arm: Arm, slo: Slo, kept: str) -> Iterator[Problem]:

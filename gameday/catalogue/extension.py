@@ -62,6 +62,7 @@ class StatesKeys(_Strict):
     """Where an instance of the service is put into a provider state, and what it needs to allow that."""
 
     path: Path
+    messages: Path | None = None
     environment: dict[str, str] = Field(default_factory=dict)
 
 
@@ -74,6 +75,7 @@ class ServiceKeys(_Strict):
     kind: dict[str, EdgeKind] = Field(default_factory=dict)
     publishes: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     provider_states: StatesKeys | None = Field(default=None, alias="provider-states")
 
 

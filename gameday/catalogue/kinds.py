@@ -54,6 +54,7 @@ SCHEMES: dict[str, tuple[EdgeKind, int | None]] = {
     "mqtts": (BROKER, 8883),
     "pulsar": (BROKER, 6650),
     "stomp": (BROKER, 61613),
+    "smtp": (TCP, 25),
 }
 
 # the last part of an image's name -> kind and the port that the image listens on
@@ -108,6 +109,7 @@ IMAGES: dict[str, tuple[EdgeKind, int]] = {
     "grafana": (HTTP, 3000),
     "loki": (HTTP, 3100),
     "tempo": (HTTP, 3200),
+    "jaeger": (HTTP, 16686),
     "nginx": (HTTP, 80),
     "httpd": (HTTP, 80),
     "caddy": (HTTP, 80),

@@ -101,10 +101,12 @@ class Volume:
 class ProviderStates:
     """How a contract's verification puts an instance of a service into a state: by a POST to `path`.
 
-    The path is there only where `environment` is added to the service's own.
+    A POST to `messages` has it make a message that it publishes. The paths are there
+    only where `environment` is added to the service's own.
     """
 
     path: str
+    messages: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -112,6 +114,7 @@ class ProviderStates:
 class Service:
     """`environment` is complete: env_file, `.env` and defaults are resolved.
 
+    `sources` are paths of what it is built of, relative to the project; none: all of its build context.
     `number` says which of several replicas it is; None in a catalogue, and where there is only one.
     """
 
@@ -133,6 +136,7 @@ class Service:
     process_command: tuple[str, ...] | None = None
     metrics_path: str | None = None
     provider_states: ProviderStates | None = None
+    sources: tuple[str, ...] = ()
     number: int | None = None
 
     @property
@@ -216,6 +220,11 @@ class Catalogue:
     def service(self, name: str) -> Service:
         """The service of that name, or of which it would be a replica. Raises KeyError."""
         return self.services[name if name in self.services else name.rpartition("-")[0]]
+
+    def sources(self, service: Service) -> tuple[Path, ...]:
+        """The paths that hold what the service is built of; none for one that is a ready-made image."""
+        told = tuple(self.directory / source for source in service.sources)
+        return told or ((service.build,) if service.build else ())
 
     def find(self, name: str) -> tuple[Edge, ...]:
         """The edges called `consumer->provider` or `consumer->provider:port`."""

@@ -68,6 +68,7 @@ class Reader:
             process_command=keys.command,
             metrics_path=keys.metrics,
             provider_states=_states(keys),
+            sources=keys.sources,
         )
 
     def complain(self, mark: Mark, message: str, mend: str, *path: str | int, value: Any = None) -> None:
@@ -225,7 +226,7 @@ class Reader:
 
 def _states(keys: ServiceKeys) -> ProviderStates | None:
     states = keys.provider_states
-    return ProviderStates(states.path, states.environment) if states else None
+    return ProviderStates(states.path, states.messages, states.environment) if states else None
 
 
 def links(source: Map) -> Iterator[tuple[str, str, Mark]]:

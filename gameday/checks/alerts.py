@@ -47,13 +47,13 @@ def unrest(view: View, expectation: Alert, span: Span) -> str:
 
 
 def fired(view: View, expectation: Alert) -> float | None:
-    """Seconds from the fault in force to the notification that the alert fires."""
-    if view.in_force is None:
+    """Seconds from the fault in force to the notification that the alert fires; 0 where it was felt before that."""
+    if view.in_force is None or view.intended is None:
         return None
     for note in view.notifications(expectation.name):
         # An alert that fired before the fault is not due to it, however late it is delivered.
-        if note.status == "firing" and note.received >= view.in_force and note.started >= view.in_force - 0.001:
-            return note.received - view.in_force
+        if note.status == "firing" and note.started >= view.intended - 0.001:
+            return max(0.0, note.received - view.in_force)
     return None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gameday.checks.view import View
+from collections.abc import Sequence
+
+from gameday.checks.view import Request, Span, View
 from gameday.durations import text
 from gameday.journal import History
 from gameday.statistics import wilson
@@ -15,12 +17,12 @@ SERVER_ERROR = 500
 def check(history: History) -> Finding:
     view = View(history)
     span = view.window("control")
-    requests = [request for route in view.routes for request in view.requests(route, span)] if span else []
-    bad = [request for request in requests if request.error or (request.status or 0) >= SERVER_ERROR]
+    requests = _all(view, span) if span else []
+    bad = _failed(requests)
     if span is None or len(requests) < MINIMUM:
         verdict, detail = Verdict.INCONCLUSIVE, f"fewer than {MINIMUM} requests before the fault"
     elif bad:
-        verdict, detail = Verdict.INCONCLUSIVE, f"such as {bad[0].route}: {bad[0].error or f'status {bad[0].status}'}"
+        verdict, detail = Verdict.INCONCLUSIVE, f"such as {_name(bad[0])}"
     else:
         verdict, detail = Verdict.CONFIRMED, _anew(history)
     lasted = f" in {text(span.end - span.start)}" if span else ""
@@ -34,6 +36,24 @@ def check(history: History) -> Finding:
         n=len(requests),
         interval=wilson(len(bad), len(requests)) if requests else None,
     )
+
+
+def unrest(view: View, span: Span) -> str:
+    """Which request in `span` failed, of whatever route; empty where none did."""
+    bad = _failed(_all(view, span))
+    return f"{len(bad)} requests failed, such as {_name(bad[0])}" if bad else ""
+
+
+def _all(view: View, span: Span) -> list[Request]:
+    return [request for route in view.routes for request in view.requests(route, span)]
+
+
+def _failed(requests: Sequence[Request]) -> list[Request]:
+    return [request for request in requests if request.error or (request.status or 0) >= SERVER_ERROR]
+
+
+def _name(request: Request) -> str:
+    return f"{request.route}: {request.error or f'status {request.status}'}"
 
 
 def _anew(history: History) -> str:

@@ -23,10 +23,27 @@ def check(history: History) -> Sequence[Finding]:
     return [_lease(view, lease) for lease in view.leases]
 
 
+def exercised(view: View, lease: Mapping[str, Any]) -> bool:
+    """Whether an attempt met the fault: counted by a proxy, or by the load where it addresses the target itself."""
+    return _holds(lease, "exercised") or (lease["target"] == view.run.get("load_target") and _unanswered(view))
+
+
+def _unanswered(view: View) -> bool:
+    """Whether a request of the load got no answer while the fault was in force."""
+    fault = view.fault
+    if fault is None:
+        return False
+    return any(request.status is None for route in view.routes for request in view.requests(route, fault))
+
+
 def _lease(view: View, lease: Mapping[str, Any]) -> Finding:
     verdict, detail = _judge(view, lease)
-    seen = [name for name in ("in_force", "exercised", "undone") if _holds(lease, name)]
-    observed = ", ".join(name.replace("_", " ") for name in seen) or "nothing"
+    parts = {
+        "in force": _holds(lease, "in_force"),
+        "exercised": exercised(view, lease),
+        "undone": _holds(lease, "undone"),
+    }
+    observed = ", ".join(name for name, holds in parts.items() if holds) or "nothing"
     return _finding(f"{lease['fault']} {lease['target']}", verdict, observed, detail)
 
 
@@ -35,7 +52,7 @@ def _judge(view: View, lease: Mapping[str, Any]) -> tuple[Verdict, str]:
         return Verdict.LEAKED, f"{_reason(lease, 'undone')}; mend: {lease.get('mend') or 'gameday recover'}"
     if not _holds(lease, "in_force") or not lease.get("in_force_wall"):
         return Verdict.NOT_INJECTED, f"not in force: {_reason(lease, 'in_force')}"
-    if not _holds(lease, "exercised"):
+    if not exercised(view, lease):
         return Verdict.NOT_INJECTED, f"nothing met the fault: {_reason(lease, 'exercised')}"
     if early := _ended_early(view, lease):
         return Verdict.INCONCLUSIVE, early

@@ -48,9 +48,12 @@ def check(history: History, expectation: Users, scale: TimeScale) -> Finding:
 
 def spoken(view: View, expectation: Users, window: str) -> bool:
     """Enough requests; in the recovery also: the route looks as before for long enough."""
-    if window == "recovery":
-        return _returned(view, expectation)
-    return len(_in(view, expectation, view.fault if window == "fault" else view.window(window))) >= expectation.bad.of
+    match window:
+        case "recovery":
+            return _returned(view, expectation)
+        case "fault":
+            return len(_in(view, expectation, view.fault)) >= expectation.bad.of
+    return len(_in(view, expectation, view.window(window))) >= RETURNED
 
 
 def unrest(view: View, expectation: Users, span: Span) -> str:
@@ -73,7 +76,13 @@ def _restless(expectation: Users, requests: Sequence[Request]) -> str:
 
 def is_good(request: Request, expectation: Users) -> bool:
     """Does the answer look as it should while the fault is in force?"""
-    return request.error is None and request.status == expectation.status and _describes(expectation, request)
+    return _has_status(request, expectation) and _describes(expectation, request)
+
+
+def _has_status(request: Request, expectation: Users) -> bool:
+    if expectation.status == "none":
+        return request.status is None
+    return request.error is None and request.status == expectation.status
 
 
 def _describes(expectation: Users, request: Request) -> bool:
@@ -171,7 +180,7 @@ class _Before:
     """What the control window looked like: under each path that the fault changes to a
     literal the values that were seen, and the schemas that every answer of it fitted."""
 
-    status: int
+    status: int | None
     values: Mapping[str, Sequence[Any]]
     schemas: Mapping[str, Mapping[str, Any]]
 
@@ -222,7 +231,7 @@ def _expected(expectation: Users) -> str:
 
 def _expected_status(expectation: Users) -> str:
     before = "" if expectation.normal == expectation.status else f" where it was {expectation.normal}"
-    return f"status {expectation.status}{before}"
+    return f"status {expectation.status}{before}" if expectation.status != "none" else f"no answer{before}"
 
 
 def _wanted(value: Any) -> str:
@@ -259,7 +268,7 @@ def _cut(value: Any) -> str:
 
 def _why(request: Request, expectation: Users) -> str:
     """Which part of the expectation the request broke."""
-    if request.error or request.status != expectation.status:
+    if not _has_status(request, expectation):
         return _name(request)
     for path, wanted in expectation.content.items():
         if not _matches(wanted, request, path):

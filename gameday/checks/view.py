@@ -101,6 +101,12 @@ class View:
         return max(walls) if walls else None
 
     @cached_property
+    def intended(self) -> float | None:
+        """From when on the first fault of the method may be felt: before it is seen to be in force."""
+        walls = [lease["intent_wall"] for lease in self.leases if lease.get("in_force_wall")]
+        return min(walls) if walls else None
+
+    @cached_property
     def undone(self) -> float | None:
         """When all faults were undone; None while one is not."""
         walls = [lease.get("undone_wall") for lease in self.leases if lease.get("in_force_wall")]

@@ -24,6 +24,7 @@ COMMANDS = (
     "edges",
     "gate",
     "experiment",
+    "explore",
     "judge",
     "load",
     "contracts",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gameday import killmatrix
 from gameday.catalogue import Catalogue, compose
 from gameday.report import words
 from gameday.state import State
@@ -63,6 +65,8 @@ def _print(verdicts: Verdicts, directory: Path) -> None:
         head = Text.assemble(_verdict(result.verdict), (f" {result.suite}: {result.name}", "bold"), f": {result.title}")
         console.print(head, soft_wrap=True)
         console.print(Padding(_table(result), (0, 0, 1, 2)))
+        if killmatrix.FACT in result.facts:
+            console.print(Padding(_kill_matrix(result.facts[killmatrix.FACT]), (0, 0, 1, 2)))
     for left in verdicts.left_out:
         console.print(f"left out: {left}", markup=False)
     console.print(Text.assemble(_verdict(verdicts.verdict), f" in {verdicts.seconds:.1f}s: {words.summary(verdicts)}"))
@@ -80,6 +84,17 @@ def _table(result: Result) -> Table:
             said += [finding.detail, f"expected: {finding.expected}", words.place(finding)]
         what = Text(f"{finding.check}: {finding.subject}")
         table.add_row(_verdict(finding.verdict), what, Text("\n".join(filter(None, said))))
+    return table
+
+
+def _kill_matrix(matrix: Mapping[str, Any]) -> Table:
+    """An experiment a line, an alert a column; seconds until it was delivered and, behind the arrow, resolved."""
+    table = Table("kill matrix", title_justify="left")
+    for alert in matrix["alerts"]:
+        table.add_column(alert["alert"], justify="right", overflow="fold")
+    for row in matrix["experiments"]:
+        table.add_row(row["experiment"], *(words.heard(row["alerts"][each["alert"]]) for each in matrix["alerts"]))
+    table.add_row("predicted at most", *(f"{alert['predicted_s']:.1f}s" for alert in matrix["alerts"]), style="dim")
     return table
 
 

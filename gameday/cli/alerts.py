@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import typer
@@ -18,6 +19,7 @@ from gameday.verdict import Finding, Verdict
 
 BUILD_EXAMPLE = "Example: $ gameday alerts build"
 TEST_EXAMPLE = "Example: $ gameday alerts test --time-scale 30"
+PROVE_EXAMPLE = "Example: $ gameday alerts prove .gameday/runs/20261125-031500-gate-3f9a"
 
 _FILE = typer.Option([], "--file", "-f", help="Compose file; may be repeated. Default: as Docker finds it.")
 _SCALE = typer.Option(1.0, "--time-scale", min=1.0, help="How many times faster the timers run than in production.")
@@ -27,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Generate the alerts from their SLO file, and test them.", no_args_is_help=True)
     group.command("build", epilog=BUILD_EXAMPLE)(build)
     group.command("test", epilog=TEST_EXAMPLE)(test)
+    group.command("prove", epilog=PROVE_EXAMPLE)(prove)
     app.add_typer(group, name="alerts")
 
 
@@ -61,14 +64,46 @@ def test(
     finish(result, as_json=as_json)
 
 
+def prove(
+    directories: list[Path] = typer.Argument(None, help="Directories of runs or gates. Default: the newest gate."),
+    file: list[Path] = _FILE,
+    as_json: bool = typer.Option(False, "--json", help="Print the verdicts as JSON."),
+) -> None:
+    """The kill matrix: which alert fired under which fault, how soon, and resolved; and which nothing fires.
+
+    Judges what experiments recorded; nothing is started or broken.
+    """
+    from gameday import experiment, gate, killmatrix
+    from gameday.cli._judged import catalogue as described
+    from gameday.cli._judged import show
+
+    catalogue = described(file)
+    began, places = time.monotonic(), directories or [_newest_gate(catalogue)]
+    histories = killmatrix.experiments(places)
+    scales = killmatrix.time_scales(histories)
+    if len(scales) != 1:
+        seen = ", ".join(f"{scale:g}" for scale in sorted(scales)) or "no experiment at all"
+        raise InputError(Problem("runs of one time scale are needed", "name others", value=seen))
+    known = gate.expected(experiment.check(experiment.files(catalogue.directory), catalogue))
+    (scale,) = scales
+    result = gate.prove(catalogue, histories, known, scale)
+    show(gate.conclude([result], began, gate.now(), scale), places[0], as_json)
+
+
+def _newest_gate(catalogue: Catalogue) -> Path:
+    from gameday import runs
+    from gameday.state import State
+
+    gates = [run.directory for run in runs.found(State.find(catalogue.directory)) if "-gate-" in run.id]
+    if not gates:
+        raise InputError(Problem("there is no gate whose experiments could prove anything", "gameday gate experiments"))
+    return gates[0]
+
+
 def _load(files: list[Path], time_scale: float) -> tuple[Catalogue, Path]:
     found = files or compose.find(Path.cwd(), os.environ)
     catalogue = compose.load(found, environment=os.environ, time_scale=time_scale)
-    slos = catalogue.telemetry.slos
-    if slos is None:
-        mend = "add x-gameday.telemetry.slos: alerts/slos.toml"
-        raise InputError(Problem("names no SLO file", mend, found[0], key="x-gameday.telemetry.slos"))
-    return catalogue, slos
+    return catalogue, alerts.file(catalogue)
 
 
 def _generated(slos: Path) -> Path:

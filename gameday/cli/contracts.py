@@ -1,4 +1,4 @@
-"""`gameday contracts list|verify`."""
+"""`gameday contracts list|verify|deployed|can-deploy`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from gameday.cli._judged import catalogue, files_option, interruptible, show
+from gameday.cli._judged import catalogue, files_option, interruptible, show, wide_console
+
+if TYPE_CHECKING:
+    from gameday.catalogue import Catalogue
+    from gameday.contracts import Covered, Ledger
 
 app = typer.Typer(help="Verify what consumers wrote down in pacts.", no_args_is_help=True)
 
@@ -32,26 +35,52 @@ def list_(
     pacts: Path = _pacts_option(),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """List the pacts of this project and what each promises."""
-    from gameday import contracts
+    """List every edge that needs a contract, what was agreed and how it was last verified.
 
-    rows: list[dict[str, Any]] = [
-        {
-            "consumer": pact.consumer,
-            "provider": pact.provider,
-            "interactions": [interaction.description for interaction in pact.interactions],
-            "file": str(pact.file),
-            "sha256": pact.sha256,
-        }
-        for pact in contracts.read_all(pacts or contracts.directory(catalogue(file)))
-    ]
+    Exit code 1 where an edge has none.
+    """
+    from gameday import contracts
+    from gameday.contracts.versions import version
+    from gameday.state import State
+
+    system = catalogue(file)
+    covered = contracts.coverage(system, contracts.read_all(pacts or contracts.directory(system)))
+    ledger = contracts.Ledger(State.find(system.directory))
+    now = {name: version(system, system.services[name]) for name in {each.edge.provider for each in covered}}
+    rows = [_row(each, now[each.edge.provider], ledger) for each in covered]
     if as_json:
         print(json.dumps(rows, indent=2))
-        return
-    table = Table("consumer", "provider", "interactions")
-    for row in rows:
-        table.add_row(row["consumer"], row["provider"], "\n".join(row["interactions"]))
-    Console().print(table)
+    else:
+        table = Table("edge", "kind", "contract", "interactions", "states", "last verified")
+        table.columns[0].no_wrap = True
+        for row in rows:
+            states = "\n".join(row["states"])
+            count, verified = str(len(row["interactions"])), row["verified"]
+            last = f"{verified['verdict']} {verified['when']}" if verified else "never as it is now"
+            table.add_row(row["edge"], row["kind"], row["file"] or "NONE", count, states, last if row["file"] else "")
+        wide_console().print(table)
+    if any(each.pact is None for each in covered):
+        raise typer.Exit(1)
+
+
+def _row(covered: Covered, version: str, ledger: Ledger) -> dict[str, Any]:
+    """`verified` is None where this pact was never verified by its provider's present `version`."""
+    pact = covered.pact
+    last = ledger.verification(pact.name, pact.sha256, version) if pact else None
+    interactions = pact.interactions if pact else ()
+    return {
+        "edge": covered.edge.name,
+        "kind": covered.edge.kind.value,
+        "file": pact.file.name if pact else None,
+        "sha256": pact.sha256 if pact else None,
+        "interactions": [interaction.description for interaction in interactions],
+        "states": sorted({state for interaction in interactions for state in interaction.states}),
+        "verified": {"verdict": last.verdict.value, "when": _when(last.wall)} if last else None,
+    }
+
+
+def _when(wall: float) -> str:
+    return datetime.fromtimestamp(wall).astimezone().isoformat(timespec="seconds")
 
 
 @app.command("verify", epilog="Example: $ gameday contracts verify --json")
@@ -72,4 +101,66 @@ def verify(
         running = contracts.endpoints(control.call("endpoints"))
         scale = float(control.call("status")["time_scale"])
         results = list(contracts.verify(system, running, promised))
+    contracts.Ledger(State.find(system.directory)).verified(results)
     show(gate.conclude(results, began, started, scale), system.directory, as_json)
+
+
+@app.command("can-deploy", epilog="Example: $ gameday contracts can-deploy user-svc --to staging")
+def can_deploy(
+    service: str = typer.Argument(help="A service of the compose file."),
+    to: str = typer.Option(None, "--to", help="An environment. Default: against what the compose file holds now."),
+    file: list[Path] = files_option(),
+    pacts: Path = _pacts_option(),
+    as_json: bool = typer.Option(False, "--json", help="Print the verdict as JSON."),
+) -> None:
+    """Say whether a service keeps, and is given, all that was agreed. 0: yes. 1: no. 3: it was not verified."""
+    from gameday import contracts, gate
+    from gameday.state import State
+
+    system = catalogue(file)
+    _require(system, service)
+    ledger = contracts.Ledger(State.find(system.directory))
+    _require_environment(ledger, to)
+    began, started = time.monotonic(), gate.now()
+    promised = contracts.read_all(pacts or contracts.directory(system))
+    result = contracts.can_deploy(system, ledger, promised, service, to)
+    show(gate.conclude([result], began, started, 1.0), system.directory, as_json)
+
+
+@app.command("deployed", epilog="Example: $ gameday contracts deployed user-svc --to staging")
+def deployed(
+    service: str = typer.Argument(help="A service of the compose file."),
+    to: str = typer.Option(..., "--to", help="The environment in which it stands from now on."),
+    file: list[Path] = files_option(),
+    pacts: Path = _pacts_option(),
+) -> None:
+    """Remember that a service, as the compose file holds it now, stands in an environment."""
+    from gameday import contracts
+    from gameday.state import State
+
+    system = catalogue(file)
+    _require(system, service)
+    promised = contracts.read_all(pacts or contracts.directory(system))
+    what = contracts.deployment(system, promised, service, to, time.time())
+    contracts.Ledger(State.find(system.directory)).deployed(what)
+    print(f"{service} {what.version} stands in {to}")
+
+
+def _require(system: Catalogue, service: str) -> None:
+    """Raises InputError where there is no such service."""
+    from gameday.errors import InputError, Problem
+    from gameday.yamlfile import suggestion
+
+    if service not in system.services:
+        message = f"{system.files[0].name} has no service {service!r}"
+        raise InputError(Problem(message, suggestion(service, system.services), value=service))
+
+
+def _require_environment(ledger: Ledger, name: str | None) -> None:
+    """Raises InputError where nothing was ever said to stand there: a misspelt name must not be an empty place."""
+    from gameday.errors import InputError, Problem
+
+    known = ledger.environments()
+    if name is not None and name not in known:
+        mend = f"known: {', '.join(known) or 'none'}; gameday contracts deployed SERVICE --to {name} makes one"
+        raise InputError(Problem(f"nothing was said to stand in {name!r}", mend, value=name))

@@ -17,10 +17,11 @@ def register(app: typer.Typer) -> None:
 
 
 def run(  # noqa: PLR0917 - options of a command line
-    suites: list[str] = typer.Argument(None, help="Suites to run: contracts, experiments, load. Default: all."),
+    suites: list[str] = typer.Argument(None, help="Suites to run: contracts, experiments, load, alerts. Default: all."),
     file: list[Path] = files_option(),
     time_scale: float = typer.Option(30.0, "--time-scale", min=1.0, max=100.0, help="How much faster timers run."),
     everything: bool = typer.Option(False, "--all", help="Run what the covering set leaves out, too."),
+    since: str = typer.Option(None, "--since", help="Run what the services that changed since this commit touch."),
     out: Path = typer.Option(None, "--out", help="Directory of the reports. Default: a new one under .gameday/runs."),
     as_json: bool = typer.Option(False, "--json", help="Print the verdicts as JSON."),
 ) -> None:
@@ -34,5 +35,5 @@ def run(  # noqa: PLR0917 - options of a command line
 
     files = file or compose.find(Path.cwd(), os.environ)
     with interruptible(), Progress() as progress:
-        verdicts, directory = gate(files, suites or (), time_scale, out, progress, everything=everything)
+        verdicts, directory = gate(files, suites or (), time_scale, out, progress, everything=everything, since=since)
     show(verdicts, directory, as_json)

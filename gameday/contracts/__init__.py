@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from gameday.catalogue import Catalogue
-from gameday.contracts import provider
+from gameday.catalogue import Catalogue, Service
+from gameday.contracts import grpc, provider, versions
+from gameday.contracts.coverage import Covered, coverage, missing
+from gameday.contracts.deploy import can_deploy, deployment
+from gameday.contracts.ledger import Ledger, Verification
 from gameday.contracts.pacts import Interaction, Pact, read_all
 from gameday.contracts.provider import Endpoints
 from gameday.errors import GamedayError
@@ -17,10 +23,28 @@ from gameday.runtime import Endpoint
 from gameday.tools import pact as verifier
 from gameday.verdict import Finding, Result, Verdict
 
-__all__ = ["Endpoints", "Interaction", "Pact", "directory", "endpoints", "read_all", "verify"]
+__all__ = [
+    "Covered",
+    "Endpoints",
+    "Interaction",
+    "Ledger",
+    "Pact",
+    "Verification",
+    "can_deploy",
+    "coverage",
+    "deployment",
+    "directory",
+    "endpoints",
+    "missing",
+    "read_all",
+    "verify",
+]
 
 CHECK = "contract"
 VERIFY_SECONDS = 30.0
+# Providers that start and are verified at a time: what starting one costs is processor time.
+AT_ONCE = os.cpu_count() or 2
+Results = Mapping[tuple[str, tuple[str, ...]], dict[str, Any]]
 REQUEST_SECONDS = 5.0
 
 
@@ -33,9 +57,15 @@ def verify(catalogue: Catalogue, running: Endpoints, pacts: Iterable[Pact]) -> I
     """One result a pact, one finding an interaction.
 
     `running` says where the services are that a provider needs. Whatever keeps
-    an interaction from being verified is inconclusive, never a pass.
+    an interaction from being verified is inconclusive, never a pass. Providers are
+    verified side by side, each in one instance for all of its pacts.
     """
-    return (_verified(catalogue, running, pact) for pact in pacts)
+    by_provider: dict[str, list[Pact]] = {}
+    for pact in pacts:
+        by_provider.setdefault(pact.provider, []).append(pact)
+    with ThreadPoolExecutor(AT_ONCE) as workers:
+        for results in workers.map(lambda theirs: _verified(catalogue, running, theirs), by_provider.values()):
+            yield from results
 
 
 def endpoints(told: Mapping[str, Mapping[str, str]]) -> Endpoints:
@@ -48,33 +78,56 @@ def _endpoint(where: str) -> Endpoint:
     return Endpoint(host, int(port))
 
 
-def _verified(catalogue: Catalogue, running: Endpoints, pact: Pact) -> Result:
-    started = time.monotonic()
-    findings = tuple(_findings(catalogue, running, pact))
+def _verified(catalogue: Catalogue, running: Endpoints, pacts: Sequence[Pact]) -> list[Result]:
+    """The results of one provider, in the order of `pacts`."""
+    obstacles = {pact: obstacle for pact in pacts if (obstacle := _obstacle(catalogue, pact))}
+    judged: dict[Pact, Result] = {}
+    possible = [pact for pact in pacts if pact not in obstacles]
+    if possible:
+        try:
+            for pact, result in _with_instance(catalogue, running, possible):
+                judged[pact] = result
+        except GamedayError as error:
+            # The instance did not start, or not end: what was judged before stands.
+            obstacles |= {pact: str(error) for pact in possible if pact not in judged}
+    return [judged[pact] if pact in judged else _not_verified(pact, obstacles[pact]) for pact in pacts]
+
+
+def _with_instance(catalogue: Catalogue, running: Endpoints, pacts: Sequence[Pact]) -> Iterator[tuple[Pact, Result]]:
+    """Raises GamedayError where the provider does not start."""
+    service = catalogue.services[pacts[0].provider]
+    asked = versions.version(catalogue, service)
+    with (
+        tempfile.TemporaryDirectory(prefix="gameday-provider-") as scratch,
+        provider.instance(catalogue, service, running, log := Path(scratch) / "log") as ports,
+    ):
+        for pact in pacts:
+            started = time.monotonic()
+            try:
+                findings = _grpc(catalogue, pact, ports) if pact.grpc else _http(service, pact, _first(ports))
+            except GamedayError as error:
+                obstacle = f"{error}\nThe last words of {pact.provider}:\n{provider.tail(log)}"
+                yield pact, _not_verified(pact, obstacle)
+            else:
+                yield pact, _result(pact, findings, time.monotonic() - started, asked)
+
+
+def _not_verified(pact: Pact, obstacle: str) -> Result:
+    findings = [
+        _finding(pact, interaction, Verdict.INCONCLUSIVE, "not verified", obstacle) for interaction in pact.interactions
+    ]
+    return _result(pact, findings, 0.0)
+
+
+def _result(pact: Pact, findings: Sequence[Finding], seconds: float, version: str | None = None) -> Result:
     return Result(
         suite="contracts",
         name=pact.name,
         title=f"{pact.provider} keeps what it promised {pact.consumer}",
-        findings=findings,
-        seconds=time.monotonic() - started,
-        facts={"file": str(pact.file), "sha256": pact.sha256},
+        findings=tuple(findings),
+        seconds=seconds,
+        facts={"file": str(pact.file), "sha256": pact.sha256} | ({"version": version} if version else {}),
     )
-
-
-def _findings(catalogue: Catalogue, running: Endpoints, pact: Pact) -> Iterator[Finding]:
-    """Exactly one for each interaction of the file."""
-    obstacle = _obstacle(catalogue, pact)
-    if obstacle is None:
-        try:
-            results = _results(catalogue, running, pact)
-        except GamedayError as error:
-            obstacle = str(error)
-    if obstacle is not None:
-        for interaction in pact.interactions:
-            yield _finding(pact, interaction, Verdict.INCONCLUSIVE, "not verified", obstacle)
-        return
-    for interaction in pact.interactions:
-        yield _judged(pact, interaction, results)
 
 
 def _obstacle(catalogue: Catalogue, pact: Pact) -> str | None:
@@ -88,38 +141,77 @@ def _obstacle(catalogue: Catalogue, pact: Pact) -> str | None:
             f"{stateful.description!r} wants the provider state {stateful.states[0]!r}, "
             f"and x-gameday.provider-states of {pact.provider} does not say how to enter one"
         )
+    message = next((interaction for interaction in pact.interactions if interaction.message), None)
+    if message is not None and (service.provider_states is None or service.provider_states.messages is None):
+        return (
+            f"{message.description!r} is a message, and x-gameday.provider-states.messages "
+            f"of {pact.provider} does not say how to have one made"
+        )
     return None
 
 
-def _results(catalogue: Catalogue, running: Endpoints, pact: Pact) -> dict[tuple[str, tuple[str, ...]], dict[str, Any]]:
+def _first(ports: Mapping[int, Endpoint]) -> Endpoint:
+    return next(iter(ports.values()))
+
+
+def _http(service: Service, pact: Pact, where: Endpoint) -> list[Finding]:
+    """Raises GamedayError."""
+    results = _results(service, pact, where)
+    return [_judged(pact, interaction, results) for interaction in pact.interactions]
+
+
+def _grpc(catalogue: Catalogue, pact: Pact, ports: Mapping[int, Endpoint]) -> list[Finding]:
+    """First whether the .proto is still what was released, then each recorded call. Raises GamedayError."""
+    recorded = json.loads(pact.file.read_bytes())
+    contract = recorded["grpc"]
+    released = grpc.released(contract)
+    findings = [_proto(pact, grpc.differences(released, grpc.compiled(catalogue.directory / contract["proto"])))]
+    states = catalogue.services[pact.provider].provider_states
+    url = f"http://{_first(ports)}{states.path}" if states else ""
+    if contract["port"] not in ports:
+        raise GamedayError(f"{pact.provider} exposes no port {contract['port']}")
+    caller = grpc.Caller(released, contract["method"], str(ports[contract["port"]]))
+    try:
+        for interaction, call in zip(pact.interactions, recorded["interactions"], strict=True):
+            grpc.enter(url, call.get("providerStates", ()), "setup", REQUEST_SECONDS)
+            found = caller.answer(call["request"], REQUEST_SECONDS)
+            grpc.enter(url, call.get("providerStates", ()), "teardown", REQUEST_SECONDS)
+            findings.append(_told(pact, interaction, grpc.lacking(call["response"], found)))
+    finally:
+        caller.close()
+    return findings
+
+
+def _proto(pact: Pact, differences: Sequence[str]) -> Finding:
+    return _told(pact, Interaction("the .proto that was released", (), None), differences)
+
+
+def _told(pact: Pact, interaction: Interaction, differences: Sequence[str]) -> Finding:
+    if differences:
+        return _finding(pact, interaction, Verdict.REFUTED, differences[0], "\n".join(differences[1:]))
+    return _finding(pact, interaction, Verdict.CONFIRMED, "as promised", "")
+
+
+def _results(service: Service, pact: Pact, where: Endpoint) -> Results:
     """The verifier's results by description and states. Raises GamedayError."""
-    service = catalogue.services[pact.provider]
-    with (
-        tempfile.TemporaryDirectory(prefix="gameday-provider-") as scratch,
-        provider.instance(catalogue, service, running, log := Path(scratch) / "log") as where,
-    ):
-        states = f"http://{where}{service.provider_states.path}" if service.provider_states else None
-        wanted = verifier.Verification(
-            file=str(pact.file),
-            provider=pact.provider,
-            host=where.host,
-            port=where.port,
-            states=states,
-            request_timeout=REQUEST_SECONDS,
-        )
-        try:
-            found = verifier.verify(wanted, timeout=VERIFY_SECONDS)
-        except GamedayError as error:
-            raise GamedayError(f"{error}\nThe last words of {pact.provider}:\n{provider.tail(log)}") from error
+    states = service.provider_states
+    wanted = verifier.Verification(
+        file=str(pact.file),
+        provider=pact.provider,
+        host=where.host,
+        port=where.port,
+        states=f"http://{where}{states.path}" if states else None,
+        messages=states.messages if states else None,
+        request_timeout=REQUEST_SECONDS,
+    )
+    found = verifier.verify(wanted, timeout=VERIFY_SECONDS)
     return {
         (result["description"], tuple(result.get("providerStates") or ())): result
         for result in found.get("interactionResults", ())
     }
 
 
-def _judged(
-    pact: Pact, interaction: Interaction, results: Mapping[tuple[str, tuple[str, ...]], dict[str, Any]]
-) -> Finding:
+def _judged(pact: Pact, interaction: Interaction, results: Results) -> Finding:
     result = results.get((interaction.description, interaction.states))
     if result is None:
         return _finding(pact, interaction, Verdict.INCONCLUSIVE, "not verified", "the verifier gave no result for it")

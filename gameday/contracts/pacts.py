@@ -14,22 +14,24 @@ from gameday.errors import InputError, Problem
 
 @dataclass(frozen=True)
 class Interaction:
-    """`states` are the provider states that have to hold before it."""
+    """`states` are the provider states that have to hold before it; a `message` is made, not asked for."""
 
     description: str
     states: tuple[str, ...]
     line: int | None
+    message: bool = False
 
 
 @dataclass(frozen=True)
 class Pact:
-    """`sha256` is of the file as it stands."""
+    """`sha256` is of the file as it stands. A `grpc` contract is none of Pact's, and is verified by gameday itself."""
 
     file: Path
     consumer: str
     provider: str
     interactions: tuple[Interaction, ...]
     sha256: str
+    grpc: bool = False
 
     @property
     def name(self) -> str:
@@ -40,7 +42,7 @@ def read_all(directory: Path) -> list[Pact]:
     """Every pact in `directory`. Raises InputError with the problems of all files, or where there is none."""
     pacts: list[Pact] = []
     problems: list[Problem] = []
-    for file in sorted(directory.glob("*.json")):
+    for file in sorted([*directory.glob("*.json"), *directory.glob("grpc/*.json")]):
         try:
             pacts.append(read(file))
         except InputError as error:
@@ -66,11 +68,21 @@ def read(file: Path) -> Pact:
     try:
         consumer, provider = str(raw["consumer"]["name"]), str(raw["provider"]["name"])
         interactions = tuple(_interactions(raw, content.decode().splitlines()))
+        if "grpc" in raw:
+            _check_grpc(raw)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(Problem(f"this is no pact: {error} is missing", _MEND, file)) from error
     if not interactions:
         raise InputError(Problem("the pact has no interaction: it promises nothing", _MEND, file, key="interactions"))
-    return Pact(file, consumer, provider, interactions, hashlib.sha256(content).hexdigest())
+    return Pact(file, consumer, provider, interactions, hashlib.sha256(content).hexdigest(), "grpc" in raw)
+
+
+def _check_grpc(raw: dict[str, Any]) -> None:
+    """Raises KeyError for what a gRPC contract lacks."""
+    for key in ("proto", "port", "method", "released"):
+        raw["grpc"][key]
+    for interaction in raw["interactions"]:
+        interaction["request"], interaction["response"]
 
 
 _MEND = "run the consumer tests, which write it"
@@ -80,7 +92,8 @@ def _interactions(raw: dict[str, Any], lines: list[str]) -> Iterator[Interaction
     for interaction in raw.get("interactions", ()):
         description = str(interaction["description"])
         states = tuple(str(state["name"]) for state in interaction.get("providerStates") or ())
-        yield Interaction(description, states, _line(lines, description))
+        message = "Messages" in str(interaction.get("type", ""))
+        yield Interaction(description, states, _line(lines, description), message)
 
 
 def _line(lines: list[str], description: str) -> int | None:

@@ -23,14 +23,19 @@ from gameday.runtime import Endpoint, addresses, child, forks, health, layout
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.1
+# Others start at the same time: a health check may take longer than in a system that runs.
+HEALTH_SECONDS = 10.0
 Endpoints = Mapping[str, Mapping[int, Endpoint]]
 
 
 @contextlib.contextmanager
 def instance(
-    catalogue: Catalogue, service: Service, running: Endpoints, log: Path, *, ready_timeout: float = 30.0
-) -> Iterator[Endpoint]:
-    """Where it listens, once it does. Raises GamedayError with its last words where it does not start."""
+    catalogue: Catalogue, service: Service, running: Endpoints, log: Path, *, ready_timeout: float = 60.0
+) -> Iterator[Mapping[int, Endpoint]]:
+    """Where it listens, by its container ports, once it does.
+
+    Raises GamedayError with its last words where it does not start.
+    """
     own = {port: Endpoint(LOOPBACK, _free_port()) for port in layout.container_ports(catalogue, service)}
     if not own:
         raise GamedayError(f"{service.name} exposes no port: add `expose` to it")
@@ -51,7 +56,7 @@ def instance(
         why = asyncio.run(_ready(process, probe, endpoint, time.monotonic() + ready_timeout))
         if why is not None:
             raise GamedayError(f"{service.name} did not become ready: {why}\n{tail(log)}")
-        yield endpoint
+        yield own
     finally:
         _end(process)
 
@@ -96,7 +101,7 @@ def _probe(
     if service.health is None:
         return _nothing_to_ask
     test = addresses.health(service.health.test, service.name, own)
-    limit = service.health.timeout
+    limit = max(service.health.timeout, HEALTH_SECONDS)
 
     async def run(argv: Sequence[str]) -> health.Answer:
         try:

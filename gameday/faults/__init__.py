@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from gameday.catalogue import Catalogue
 from gameday.errors import Problem
+from gameday.faults.arguments import Arguments
 from gameday.runtime import Runtime
 
 
@@ -30,6 +31,10 @@ class Fault(Protocol):
     name: str
     target: str
     arguments: Mapping[str, Any]
+
+    @property
+    def takes(self) -> type[Arguments]:
+        """The model of the arguments."""
 
     def problems(self, catalogue: Catalogue) -> Sequence[Problem]:
         """What is wrong with target and arguments, before anything happens."""

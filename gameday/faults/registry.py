@@ -9,16 +9,38 @@ from gameday.catalogue import Catalogue
 from gameday.errors import Problem
 from gameday.faults import Fault
 from gameday.faults.arguments import nearest
+from gameday.faults.bandwidth import Bandwidth
+from gameday.faults.cpu import Cpu
+from gameday.faults.cut_stream import CutStream
 from gameday.faults.down import Down
 from gameday.faults.kill import Kill
 from gameday.faults.latency import Latency
+from gameday.faults.limit_data import LimitData
+from gameday.faults.malformed import Malformed
+from gameday.faults.memory import Memory
+from gameday.faults.overloaded import Overloaded
 from gameday.faults.pause import Pause
+from gameday.faults.rate_limit import RateLimit
 from gameday.faults.reset_peer import ResetPeer
+from gameday.faults.slicer import Slicer
+from gameday.faults.slow_close import SlowClose
+from gameday.faults.slow_first_token import SlowFirstToken
+from gameday.faults.stop import Stop
 from gameday.faults.timeout import Timeout
+from gameday.faults.token_burn import TokenBurn
 
-FAULTS: Mapping[str, Callable[[str, Mapping[str, Any]], Fault]] = {
-    fault.name: fault for fault in (Kill, Pause, Latency, Timeout, ResetPeer, Down)
+Make = Callable[[str, Mapping[str, Any]], Fault]
+# By what they act on.
+FAMILIES: Mapping[str, Sequence[Any]] = {
+    "service": (Kill, Stop, Pause, Cpu, Memory),
+    "edge": (Latency, Bandwidth, Slicer, SlowClose, Timeout, ResetPeer, LimitData, Down),
+    "model": (Overloaded, RateLimit, SlowFirstToken, CutStream, Malformed, TokenBurn),
 }
+FAULTS: Mapping[str, Make] = {fault.name: fault for faults in FAMILIES.values() for fault in faults}
+
+
+def family(name: str) -> str:
+    return next(family for family, faults in FAMILIES.items() if name in {fault.name for fault in faults})
 
 
 def problems(name: str, target: str, arguments: Mapping[str, Any], catalogue: Catalogue) -> Sequence[Problem]:

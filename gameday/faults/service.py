@@ -12,12 +12,13 @@ from gameday.runtime import Counters, Endpoint, Runtime, Wire
 
 
 class ServiceFault:
-    """Takes no arguments. The target is a service with all its replicas, or one of them: `web-2`.
+    """`takes` is the model of the arguments. The target is a service with all its replicas, or one of them: `web-2`.
 
     Its evidence of use are the proxies of the edges that lead to the target.
     """
 
     name = ""
+    takes: type[arguments.Arguments] = arguments.Arguments
 
     def __init__(self, target: str, given: Mapping[str, Any]) -> None:
         self.target = target
@@ -25,7 +26,7 @@ class ServiceFault:
         self._before: dict[str, Counters] = {}
 
     def problems(self, catalogue: Catalogue) -> Sequence[Problem]:
-        wrong = list(arguments.problems(self.name, arguments.Arguments, self.arguments))
+        wrong = list(arguments.problems(self.name, self.takes, self.arguments))
         try:
             catalogue.replicas(self.target)
         except KeyError:

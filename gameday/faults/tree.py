@@ -39,6 +39,12 @@ def walk(runtime: Runtime, service: str) -> list[ProcessId]:
     return list(runtime.processes(service))
 
 
+def roots(processes: Collection[ProcessId]) -> list[ProcessId]:
+    """Those whose parent is none of `processes`: what was started, and what daemonised itself."""
+    known = {process.pid: procfs.stat(process.pid) for process in processes}
+    return [process for process in processes if (stat := known[process.pid]) is None or stat.parent not in known]
+
+
 def is_stopped(process: ProcessId) -> bool:
     """Dead counts as stopped: it does nothing any more."""
     state = procfs.state(process)

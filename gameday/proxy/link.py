@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from gameday.proxy.pipe import Pipe, close, reset
-from gameday.proxy.toxics import STAGES, Stage
+from gameday.proxy.stage import Stage
+from gameday.proxy.toxics import STAGES
 from gameday.runtime import Toxic
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Link:
         self.tally = tally
         self.pending = 0
         self.over = False
+        self._parting = False
         self._asked = 0.0
         self.consumer = Side(self)
         self.provider = Side(self)
@@ -193,6 +195,12 @@ class Link:
     def close(self) -> None:
         self._finish(close)
 
+    def part(self) -> None:
+        """Closes, but lets a provider that is still being reached have what was already sent to it."""
+        self._parting = True
+        if self.provider.transport is not None:
+            self.close()
+
     def reset(self) -> None:
         self._finish(reset)
 
@@ -228,6 +236,8 @@ class Link:
             return
         self._answered(1)
         self.balance()
+        if self._parting:
+            self.close()
 
     def _attempted(self) -> None:
         self.tally.attempts += 1

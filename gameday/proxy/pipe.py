@@ -8,10 +8,8 @@ import struct
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from gameday.proxy.toxics import Stage
+    from gameday.proxy.stage import Stage
 
-# What the toxics of one direction may hold back before its sender is made to wait.
-HELD_LIMIT = 4 * 1024 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -26,13 +24,12 @@ class Source(Protocol):
 
 
 class Pipe:
-    """`held` bytes are inside the stages; `ended` once the sink was told of the end."""
+    """`ended` once the sink was told of the end."""
 
     def __init__(self, source: Source, sink: Sink) -> None:
         self.source = source
         self.sink = sink
         self.stages: list[Stage] = []
-        self.held = 0
         self.ended = False
 
     def put(self, chunk: bytes | None, after: Stage | None = None) -> None:
@@ -44,14 +41,9 @@ class Pipe:
         self.ended = self.ended or chunk is None
         self.sink.put(chunk)
 
-    def hold(self, size: int) -> None:
-        """A stage keeps `size` bytes more (negative: less) back."""
-        self.held += size
-        self.balance()
-
     def balance(self) -> None:
-        """The sender waits while the other side cannot take more."""
-        self.source.throttle(self.sink.full or self.held > HELD_LIMIT)
+        """The sender waits while the other side, or a toxic on the way, cannot take more."""
+        self.source.throttle(self.sink.full or any(stage.full for stage in self.stages))
 
 
 def close(transport: asyncio.Transport) -> None:

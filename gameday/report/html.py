@@ -13,11 +13,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
+from gameday import killmatrix
 from gameday.checks.view import View
 from gameday.journal import History
 from gameday.report import figure, timeline, words
 from gameday.report.timeline import Timeline
 from gameday.verdict import Result, Verdicts
+
+# Facts that the page shows in places of their own.
+_DRAWN = frozenset({"substitutions", "waived", killmatrix.FACT})
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def _environment() -> Environment:
         "clock": _clock,
         "date": _date,
         "fact": _fact,
+        "heard": words.heard,
         "interval": words.interval,
         "place": words.place,
     }
@@ -83,7 +88,7 @@ def _section(result: Result, history: History | None) -> Section:
         figure=Markup(drawn.replace("<", "\\u003c")) if drawn else None,  # noqa: S704
         leases=View(history).leases if history else (),
         torn=bool(history and history.torn),
-        facts={key: _fact(value) for key, value in result.facts.items() if key != "substitutions"},
+        facts={key: _fact(value) for key, value in result.facts.items() if key not in _DRAWN},
     )
 
 

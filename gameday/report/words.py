@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gameday.verdict import Finding, Result, Verdict, Verdicts, severity
 
@@ -86,3 +88,11 @@ def interval(bounds: tuple[float, float]) -> str:
     """A share is printed in percent; what exceeds 1 cannot be one."""
     low, high = bounds
     return f"{low * 100:.3g} % to {high * 100:.3g} %" if low >= 0 and high <= 1 else f"{low:.4g} to {high:.4g}"
+
+
+def heard(cell: Mapping[str, Any]) -> str:
+    """A cell of the kill matrix: `3.2s → 8.1s` for an alert that fired and resolved, a dot for one that slept."""
+    if cell["heard"] != "fired":
+        return {"silent": "·", "restless": "fired before", "unknown": "?"}[cell["heard"]]
+    end = "stays" if cell["resolves_s"] is None else f"{cell['resolves_s']:.1f}s"
+    return f"{cell['fires_s']:.1f}s → {end}"

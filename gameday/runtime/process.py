@@ -94,7 +94,10 @@ class ProcessRuntime:
             raise NotReady("\n".join(unit.report(f"{unit.state}: {unit.detail}") for unit in failed))
 
     async def stop(self) -> None:
-        """Consumers before their providers, as compose does; raises what could not be ended, at the end."""
+        """Consumers before their providers, as compose does, and the keeper of traces after who sends it some.
+
+        Raises what could not be ended, at the end.
+        """
         gone = {name: asyncio.Event() for name in self._units}
         results = await asyncio.gather(*(self._stop(name, gone) for name in self._units), return_exceptions=True)
         if self._host is not None:
@@ -206,16 +209,31 @@ class ProcessRuntime:
     def _awaited(self, service: Service) -> Iterator[asyncio.Future[None]]:
         for name, condition in service.depends_on.items():
             for unit in self._of(name) if name in self.catalogue.services else ():
-                yield unit.launched if condition == "service_started" else unit.ready
+                match condition:
+                    case "service_started":
+                        yield unit.launched
+                    case "service_completed_successfully":
+                        yield unit.over
+                    case _:
+                        yield unit.ready
 
     async def _stop(self, name: str, gone: Mapping[str, asyncio.Event]) -> None:
         for other, unit in self._units.items():
-            if self._units[name].service.name in unit.service.depends_on:
+            if self._ends_after(self._units[name].service, unit.service):
                 await gone[other].wait()
         try:
             await self._units[name].stop()
         finally:
             gone[name].set()
+
+    def _ends_after(self, service: Service, other: Service) -> bool:
+        if service.name in other.depends_on:
+            return True
+        # Nothing waits for the end of what depends on nothing: so no two can wait for each other.
+        keeps_traces = service.name == self.catalogue.telemetry.traces and not service.depends_on
+        return keeps_traces and any(
+            (e.consumer, e.provider) == (other.name, service.name) for e in self.catalogue.edges
+        )
 
     def _status(self, name: str, pss_mb: float | None) -> ServiceStatus:
         endpoints = self.endpoints().get(name, {})

@@ -51,7 +51,10 @@ class Host:
 
 
 class Unit:
-    """`launched` and `ready` are done once it is so, or carry the error that keeps it from being so."""
+    """`launched`, `ready` and `over` are done once it is so, or carry the error that keeps it from being so.
+
+    `over`: it was a job, and did its work.
+    """
 
     def __init__(self, service: Service, host: Host, log: Path) -> None:
         loop = asyncio.get_running_loop()
@@ -61,6 +64,7 @@ class Unit:
         self.exit_code: int | None = None
         self.launched: asyncio.Future[None] = loop.create_future()
         self.ready: asyncio.Future[None] = loop.create_future()
+        self.over: asyncio.Future[None] = loop.create_future()
         self._host = host
         self._log = log
         self._launch: Launch | None = None
@@ -119,10 +123,8 @@ class Unit:
             self.ready.set_result(None)
         except Exception as error:  # noqa: BLE001 - carried to whoever waits for it
             self.detail = self.detail or str(error).partition("\n")[0]
-            for waiting in (self.launched, self.ready):
-                if not waiting.done():
-                    waiting.set_exception(error)
-                    waiting.exception()  # marks it as seen: it may be reported by another service that waited
+            for waiting in (self.launched, self.ready, self.over):
+                _fail(waiting, error)
             return
         await self._watch()
 
@@ -222,6 +224,10 @@ class Unit:
         self.state = State.EXITED
         code = self.exit_code
         self.detail = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+        if code:
+            _fail(self.over, NotReady(self.report(f"ended before its work was done: {self.detail}")))
+        elif not self.over.done():
+            self.over.set_result(None)
 
     async def _ask(self, probe: health.Probe, timeout: float) -> health.Answer:
         try:
@@ -298,3 +304,9 @@ class Unit:
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
         if self._process.ended.done():
             self.exit_code = self._process.ended.result()
+
+
+def _fail(waiting: asyncio.Future[None], error: Exception) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)
+        waiting.exception()  # marks it as seen: it may be reported by another service that waited

@@ -24,13 +24,16 @@ QUIET = {"PACT_DO_NOT_TRACK": "true"}
 
 @dataclass(frozen=True)
 class Verification:
-    """One pact file against one running provider. `states` is the URL that takes provider states."""
+    """One pact file against one running provider. `states` is the URL that takes provider states, `messages` the
+    path where messages are made.
+    """
 
     file: str
     provider: str
     host: str
     port: int
     states: str | None
+    messages: str | None
     request_timeout: float
 
 
@@ -75,6 +78,8 @@ def main(results: Path) -> int:
     wanted = Verification(**json.load(sys.stdin))
     verifier = Verifier(wanted.provider, host=wanted.host)
     verifier.add_transport(protocol="http", port=wanted.port).add_source(wanted.file)
+    if wanted.messages:
+        verifier.add_transport(protocol="message", port=wanted.port, path=wanted.messages)
     verifier.set_request_timeout(int(wanted.request_timeout * 1000)).set_error_on_empty_pact(enabled=True)
     verifier.set_coloured_output(enabled=False)
     if wanted.states:

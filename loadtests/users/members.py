@@ -56,6 +56,28 @@ class Talker(FastHttpUser):
         self.client.post("/api/chat", json=asked, headers=self.people.next().headers)
 
 
+class Known(FastHttpUser):
+    """Looks at their own profile."""
+
+    people = Turns()
+
+    @task
+    def profile(self) -> None:
+        self.client.get("/api/users/me", headers=self.people.next().headers)
+
+
+class Buyer(FastHttpUser):
+    """Buys one thing after another, so that there is always news of it."""
+
+    people = Turns()
+    things = itertools.cycle(range(1, 401))
+
+    @task
+    def buy(self) -> None:
+        bought = {"itemId": f"item-{next(self.things):03}", "priceCents": 1999}
+        self.client.post("/api/users/me/purchases", json=bought, headers=self.people.next().headers)
+
+
 class Returning(FastHttpUser):
     """Signs in."""
 

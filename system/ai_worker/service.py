@@ -39,7 +39,7 @@ def make(settings: WorkerSettings) -> FastAPI:
         store, model = Store("ai-worker->store", settings.store_url), Filler(EDGE, settings, falls_back=False)
         async with Edge(documents.EDGE, settings.content_url, _breaker(documents.EDGE, settings)) as content:
             worker = _worker(settings, store, content, model)
-            bus = Bus(SERVICE, settings.broker_url, retry_seconds=settings.retry_seconds)
+            bus = Bus(SERVICE, settings.broker_url, retry_seconds=settings.bus_retry_seconds)
             seconds = settings.llm_seconds + settings.document_timeout_seconds + settings.callback_timeout_seconds
             bus.subscribe(
                 EVENT,

@@ -35,7 +35,7 @@ class WorkerSettings(FormSettings):
     callback_attempts: Annotated[int, Field(ge=1)] = 12
     callback_wait_seconds: Seconds = 5.0
     callback_longest_wait_seconds: Seconds = 3600.0
-    retry_seconds: Seconds = 1.0
+    bus_retry_seconds: Seconds = 1.0
     breaker_failures: int = 5
     llm_seconds: float = 60.0
     llm_attempt_seconds: float = 30.0

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 
 from system.audit import routes
 from system.audit.auditor import Auditor
+from system.audit.recorder import AT_ONCE, Recorder
 from system.audit.settings import AuditSettings
 from system.kit import app as kit
 from system.kit import database, problem, signals, telemetry
+from system.kit.bus import Bus
+from system.kit.decisions import EVENT, Decision
 
+SERVICE = "audit-svc"
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 DAY_SECONDS = 86_400
 
@@ -26,7 +30,7 @@ def make(settings: AuditSettings) -> FastAPI:
         async with database.pool(settings.database_url) as pool:
             auditor = Auditor(pool)
             app.state.context = routes.Context(pool, auditor)
-            async with asyncio.TaskGroup() as background:
+            async with _hearing(settings, pool), asyncio.TaskGroup() as background:
                 tasks = (
                     background.create_task(_verify(auditor, settings.verify_interval_seconds)),
                     background.create_task(_retire(auditor, settings)),
@@ -35,9 +39,19 @@ def make(settings: AuditSettings) -> FastAPI:
                 for task in tasks:
                     task.cancel()
 
-    app = kit.create("audit-svc", settings, routers=[routes.router], lifespan=lifespan, ready={"postgres": _postgres})
+    app = kit.create(SERVICE, settings, routers=[routes.router], lifespan=lifespan, ready={"postgres": _postgres})
     app.add_exception_handler(database.DatabaseDownError, _database_down)
     return app
+
+
+def _hearing(settings: AuditSettings, pool: database.Pool) -> AbstractAsyncContextManager[object]:
+    """Decisions go from the bus into the trail for as long as the block lasts."""
+    if not settings.broker_url:
+        return nullcontext()
+    bus = Bus(SERVICE, settings.broker_url, retry_seconds=settings.bus_retry_seconds)
+    temporary = (database.DatabaseDownError,)
+    bus.subscribe(EVENT, Decision, Recorder(pool).handle, prefetch=2 * AT_ONCE, temporary=temporary)
+    return bus
 
 
 async def _verify(auditor: Auditor, interval: float) -> None:

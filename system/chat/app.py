@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -12,14 +12,17 @@ from fastapi import APIRouter, FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic_core import to_json
 
+from system.chat import states
 from system.chat.conversation import Conversation, Delta, Done, Patience
 from system.chat.provider import Anthropic
 from system.chat.said import Said, SessionId
 from system.chat.sessions import Sessions
 from system.chat.websocket import converse
-from system.kit import app
+from system.kit import app, decisions
+from system.kit import states as kit_states
 from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
 from system.kit.client import UnavailableError
+from system.kit.decisions import Decisions
 from system.kit.meter import Meter
 from system.kit.problem import ProblemError
 from system.kit.settings import Settings as KitSettings
@@ -31,10 +34,11 @@ SYSTEM_PROMPT = "You help the customers of an outdoor, kitchen and hobby shop. A
 
 
 class Settings(KitSettings):
-    """Times in seconds, prices in US dollars for a million tokens."""
+    """Times in seconds, prices in US dollars for a million tokens. Without `broker_url` no decision is told."""
 
     port: int = 3004
     store_url: str
+    broker_url: str = ""
     anthropic_base_url: str = "https://api.anthropic.com"
     anthropic_api_key: str
     anthropic_model: str = "claude-haiku-4-5"
@@ -64,6 +68,8 @@ def create(settings: Settings) -> FastAPI:
     sessions = Sessions(store, kept=settings.session_turns, expiry=settings.session_seconds)
     meter = Meter(EDGE, model.name, settings.input_price, settings.output_price)
     meter.announce()
+    bus = decisions.bus(SERVICE, settings.broker_url)
+    told = Decisions(bus)
     conversation = Conversation(
         model,
         sessions,
@@ -75,15 +81,18 @@ def create(settings: Settings) -> FastAPI:
             between=settings.chat_between_seconds,
             retries=settings.chat_retries,
         ),
+        decisions=told,
     )
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with bus or nullcontext(), told:
+            yield
         await model.close()
         await store.close()
 
-    return app.create(SERVICE, settings, routers=[_routes(conversation, sessions)], lifespan=life)
+    contract = kit_states.routers(settings, states.states(sessions), states.messages(sessions))
+    return app.create(SERVICE, settings, routers=[_routes(conversation, sessions), *contract], lifespan=life)
 
 
 def _breaker(settings: Settings) -> Breaker:
@@ -95,7 +104,7 @@ def _breaker(settings: Settings) -> Breaker:
 def _routes(conversation: Conversation, sessions: Sessions) -> APIRouter:
     routes = APIRouter()
 
-    @routes.post("/chat", response_model=None)
+    @routes.post("/chat", response_model=None, responses={200: {"content": {"text/event-stream": {}}}})
     async def chat(said: Said, request: Request) -> Response:
         """Events `delta` {text} and one `done`; in one piece for who accepts JSON only."""
         answer = conversation.answer(said.sessionId or uuid.uuid4().hex, said.message)

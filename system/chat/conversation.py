@@ -16,12 +16,19 @@ from system.chat.sessions import Sessions
 from system.kit import deadline
 from system.kit.breaker import Breaker, OpenError, Permit
 from system.kit.client import UnavailableError
+from system.kit.decisions import CHATTED, Decisions
 from system.kit.llm import ProviderError, Usage
 from system.kit.meter import Meter
 
 FALLBACK_TEXT = "I cannot answer at the moment. Please try again in a minute."
 CUT = "cut"
 FALLBACK = "fallback"
+# By these a model says that it has said everything.
+ENDED = frozenset({"end_turn", "stop_sequence"})
+# Of an answer to whose end nobody listened.
+LEFT = "left"
+# How whole an answer is that did not end by itself.
+PART = 0.5
 # Of the caller's deadline this much is left for telling how it ended.
 RESERVE = 0.2
 
@@ -54,16 +61,53 @@ class Patience:
 
 class Conversation:
     def __init__(
-        self, model: LanguageModel, sessions: Sessions, breaker: Breaker, meter: Meter, patience: Patience
+        self,
+        model: LanguageModel,
+        sessions: Sessions,
+        breaker: Breaker,
+        meter: Meter,
+        patience: Patience,
+        *,
+        decisions: Decisions,
     ) -> None:
         self._model = model
         self._sessions = sessions
         self._breaker = breaker
         self._meter = meter
         self._patience = patience
+        self._decisions = decisions
 
     async def answer(self, session: str, message: str) -> AsyncGenerator[Delta | Done, None]:
         """Deltas, then one Done. Raises nothing for the model's or the store's sake."""
+        characters, done = 0, Done(session, "model", LEFT)
+        try:
+            async with aclosing(self._answer(session, message)) as events:
+                async for event in events:
+                    if isinstance(event, Done):
+                        done = event
+                    else:
+                        characters += len(event.text)
+                    yield event
+        finally:
+            if characters:
+                self._tell(message, characters, done)
+
+    def _tell(self, message: str, characters: int, done: Done) -> None:
+        """Lengths, and how it ended: what was said is nobody else's business."""
+        self._decisions.tell(
+            CHATTED,
+            model=self._model.name if done.source == "model" else FALLBACK,
+            input={"sessionId": done.sessionId, "characters": len(message)},
+            output={
+                "characters": characters,
+                "source": done.source,
+                "stopReason": done.stop_reason,
+                "tokens": {"input": done.usage.input_tokens, "output": done.usage.output_tokens},
+            },
+            confidence=_wholeness(done),
+        )
+
+    async def _answer(self, session: str, message: str) -> AsyncGenerator[Delta | Done, None]:
         ends = time.monotonic() + deadline.remaining(self._patience.total) - RESERVE
         asked = Turn("user", message)
         turns = [*await self._history(session), asked]
@@ -142,6 +186,13 @@ class Conversation:
         # Whoever is answered without a memory is still answered; the store's own log line says why.
         with suppress(UnavailableError):
             await self._sessions.add(session, turns)
+
+
+def _wholeness(done: Done) -> float | None:
+    """1 where the model ended its answer itself; None where it had no say."""
+    if done.source == "fallback":
+        return None
+    return 1.0 if done.stop_reason in ENDED else PART
 
 
 class _OneWord:

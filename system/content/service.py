@@ -9,11 +9,12 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 
-from system.content import documents, routes, sagas
+from system.content import documents, routes, sagas, states
 from system.content.parts import SERVICE, Parts
 from system.content.settings import ContentSettings
 from system.kit import app as kit
 from system.kit import database, problem, signals
+from system.kit import states as kit_states
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
@@ -37,7 +38,10 @@ def make(settings: ContentSettings) -> FastAPI:
                 for task in tasks:
                     task.cancel()
 
-    app = kit.create(SERVICE, settings, routers=[routes.router], lifespan=lifespan, ready={"postgres": _postgres})
+    contract = kit_states.routers(settings, states.STATES)
+    app = kit.create(
+        SERVICE, settings, routers=[routes.router, *contract], lifespan=lifespan, ready={"postgres": _postgres}
+    )
     app.add_exception_handler(database.DatabaseDownError, _database_down)
     return app
 

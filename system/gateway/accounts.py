@@ -8,6 +8,7 @@ from system.gateway import cache, policies
 from system.gateway.exchange import Answer, Exchange, Reply, told
 from system.gateway.front import BELOW, Route
 from system.gateway.gateway import Gateway
+from system.kit import client
 from system.kit.client import UnavailableError
 from system.kit.problem import ProblemError
 
@@ -39,12 +40,17 @@ async def account(gateway: Gateway, asked: Exchange) -> Answer:
         raise unavailable(error, "accounts") from error
     if asked.claims and answer.status < CLIENT_ERROR and (asked.method, asked.below) in CHANGES_TASTE:
         await cache.drop(gateway.redis, asked.claims.user)
-    handed_on = [
+    return handed_on(asked, answer)
+
+
+def handed_on(asked: Exchange, answer: client.Answer) -> Reply:
+    """A provider's answer as it is."""
+    headers = [
         (name.encode(), value.encode("latin-1"))
         for name in HANDED_ON
         if (value := answer.headers.get(name)) is not None
     ]
-    return Reply(answer.status, answer.body, [*handed_on, *told(asked)])
+    return Reply(answer.status, answer.body, [*headers, *told(asked)])
 
 
 def unavailable(error: UnavailableError, what: str) -> ProblemError:

@@ -16,18 +16,6 @@ from system.kit import problem
 NO_CONTENT = 204
 SCHEMAS = "#/components/schemas/{model}"
 TOKEN = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "correlationId": {"type": "string"},
-        "errors": {"type": "array", "items": {"type": "object"}},
-    },
-}
 
 
 def describe(app: FastAPI, routes: Iterable[Route]) -> None:
@@ -40,7 +28,7 @@ def describe(app: FastAPI, routes: Iterable[Route]) -> None:
         if "token" not in document.setdefault("components", {}).setdefault("securitySchemes", {}):
             document["components"]["securitySchemes"].update(TOKEN)
             schemas = document["components"].setdefault("schemas", {})
-            schemas.update(_schemas(rows), Problem=PROBLEM)
+            schemas.update(_schemas(rows), Problem=problem.SCHEMA)
             for row in rows:
                 document["paths"].setdefault(row.path, {})[row.method.lower()] = _operation(row)
         return document
@@ -88,16 +76,10 @@ def _responses(row: Route) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     answer: dict[str, Any] = {"description": "the answer"}
     if row.status != NO_CONTENT:
-        schema = _reference(row.gives) if row.gives else {"type": "string"}
-        answer["content"] = {row.media_type: {"schema": schema}}
+        # A stream of events has no schema: that of one event is none of the whole.
+        answer["content"] = {row.media_type: {"schema": _reference(row.gives)} if row.gives else {}}
     yield str(row.status), answer
-    yield (
-        "default",
-        {
-            "description": "a problem",
-            "content": {problem.MEDIA_TYPE: {"schema": {"$ref": SCHEMAS.format(model="Problem")}}},
-        },
-    )
+    yield "default", problem.RESPONSE
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from system.gateway import accounts, policies, tasks
+from system.gateway import accounts, contents, policies, tasks
 from system.gateway.conversation import ChatSaid, question
 from system.gateway.conversation import answer as answer_to
 from system.gateway.exchange import Answer, Exchange, reply, told
@@ -54,7 +54,7 @@ async def homepage(gateway: Gateway, asked: Exchange) -> Answer:
 async def recommend(gateway: Gateway, asked: Exchange) -> Answer:
     """From the cache where it is fresh, else from the model; where that is gone, what was kept, else popular items."""
     wanted = await asked.read(RecommendWanted)
-    user, timeout = asked.sender.user, policies.RECOMMEND.timeout
+    user, timeout = asked.sender.user, policies.RECOMMEND.before_fallback
     return await gateway.cache.answer(asked, wanted, lambda: gateway.recommender.ask(user, wanted.limit, timeout))
 
 
@@ -77,7 +77,7 @@ async def chat(gateway: Gateway, asked: Exchange) -> Answer:
 
 
 async def _search(gateway: Gateway, asked: Exchange, wanted: SearchWanted) -> Answer:
-    timeout = policies.SEARCH.timeout
+    timeout = policies.SEARCH.before_fallback
     return await gateway.searches.answer(asked, wanted, lambda: gateway.searcher.ask(wanted, timeout))
 
 
@@ -102,6 +102,7 @@ ROUTES = (
     Route("POST", "/api/search",    policies.SEARCH,    search,            SearchWanted,    Found),
     Route("POST", "/api/chat",      policies.CHAT,      chat,              ChatSaid,        None, MEDIA_TYPE),
     *accounts.ROUTES,
+    *contents.ROUTES,
     *tasks.ROUTES,
 )
 # fmt: on

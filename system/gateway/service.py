@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from system.gateway import edges, openapi, policies, routes, websocket
+from system.gateway import edges, openapi, policies, routes, states, websocket
 from system.gateway.auth import Verifier
 from system.gateway.cache import Cache
 from system.gateway.front import FrontDoor
@@ -22,6 +22,7 @@ from system.gateway.taskbook import TaskBook
 from system.gateway.tasks import Tasks
 from system.kit import app as kit
 from system.kit import signals
+from system.kit import states as kit_states
 from system.kit.bus import Bus
 from system.kit.store import Store
 from system.kit.tasks import EVENT
@@ -31,7 +32,8 @@ from system.kit.webhook import Secrets
 def make(settings: GatewaySettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        redis, store = Store(edges.CACHE, settings.cache_url), Store(edges.STORE, settings.store_url)
+        redis = Store(edges.CACHE, settings.cache_url, falls_back=True)
+        store = Store(edges.STORE, settings.store_url, falls_back=True)
         async with edges.connect(settings) as ways:
             verifier = Verifier(ways.users, settings.keys_refresh_seconds)
             popular = Popular(ways.recommendation, settings)
@@ -49,10 +51,11 @@ def make(settings: GatewaySettings) -> FastAPI:
         await redis.close()
         await store.close()
 
+    contract = kit_states.routers(settings, states.STATES, states.MESSAGES)
     app = kit.create(
         "api-gateway",
         settings,
-        routers=[websocket.router],
+        routers=[websocket.router, *contract],
         lifespan=lifespan,
         outermost=True,
         front=lambda behind: FrontDoor(behind, routes.ROUTES),
@@ -60,7 +63,7 @@ def make(settings: GatewaySettings) -> FastAPI:
     openapi.describe(app, routes.ROUTES)
     if settings.cors_origins:
         origins = settings.cors_origins.split(",")
-        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+        app.door = CORSMiddleware(app.door, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     return app
 
 

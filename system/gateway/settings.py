@@ -16,6 +16,8 @@ class GatewaySettings(Settings):
     With `webhook_secret`, `whsec_` and base64, tasks are taken; their outcome is told to `webhook_url`, by which
     ai-worker knows this gateway, and kept for `task_seconds`.
 
+    Without `content_url` no content is made.
+
     A withdrawn signing key is good for at most `keys_refresh_seconds` more.
 
     `rate_limit_factor` multiplies what the policies allow a minute; 0 lifts it, for load tests.

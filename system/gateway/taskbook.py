@@ -61,6 +61,9 @@ class TaskBook:
         fields = await self._store.ask(lambda redis: redis.hgetall(_key(task)))
         return _entry(fields) if "taken" in fields else None
 
+    async def forget(self, task: UUID) -> None:
+        await self._store.ask(lambda redis: redis.delete(_key(task)))
+
     async def close(self, outcome: Outcome) -> bool:
         """Whether this is the first outcome of its task. The task has to be there."""
         text = outcome.model_dump_json()

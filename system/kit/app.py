@@ -12,10 +12,11 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.telemetry import TelemetryConfig
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,7 +41,7 @@ def create(
     ready: Mapping[str, Check] | None = None,
     outermost: bool = False,
     front: Callable[[ASGIApp], ASGIApp] | None = None,
-) -> FastAPI:
+) -> Service:
     """The service `name`. Each check of `ready` raises while its part is not ready; all of them make /readyz.
 
     An `outermost` service is called by strangers: it does not take a deadline from
@@ -58,21 +59,48 @@ def create(
 
     # FastAPI's own telemetry would make a second server span for each request, and one for each dependency.
     off = TelemetryConfig(tracing=False, metrics=False, logs=False)
-    app = FastAPI(title=name, lifespan=life, docs_url=None, redoc_url=None, telemetry=off)
+    app = Service(title=name, lifespan=life, docs_url=None, redoc_url=None, telemetry=off)
     problem.install(app)
+    problem.describe(app)
     app.include_router(_operations(app, ready or {}))
     for router in routers:
         app.include_router(router)
         _announce(router)
     if front:
-        app.add_middleware(front)
-    app.add_middleware(Observe, body_limit=settings.body_limit_bytes, outermost=outermost)
+        app.door = front(app.door)
+    app.door = Observe(app.door, body_limit=settings.body_limit_bytes, outermost=outermost)
     return app
+
+
+class Service(FastAPI):
+    """FastAPI's, but requests come to its `door` first: what is answered there passes through nothing of FastAPI's."""
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(**told)
+        self.door: ASGIApp = self._framework
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+        else:
+            scope["app"] = self
+            await self.door(scope, receive, send)
+
+    async def _framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Less the outermost, which answers what nothing expected: here `Observe` does."""
+        outermost = super().build_middleware_stack()
+        assert isinstance(outermost, ServerErrorMiddleware)  # noqa: S101  else FastAPI has changed its ways
+        return outermost.app
 
 
 def run(app: ASGIApp, settings: Settings, *, websockets: bool = False) -> None:
     """Serves until SIGTERM or SIGINT, then lets open requests end for `drain_seconds`."""
     import uvicorn
+
+    from system.kit.protocol import Protocol
 
     # uvicorn sends itself the signal again when it has drained: that is a clean end, not a death by signal.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,11 +111,13 @@ def run(app: ASGIApp, settings: Settings, *, websockets: bool = False) -> None:
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http="httptools",
+            http=Protocol,
             ws="websockets-sansio" if websockets else "none",
             ws_max_size=settings.body_limit_bytes,
             lifespan="on",
             access_log=False,
+            # What a caller says of others' addresses is not to be believed: limits count by address.
+            proxy_headers=False,
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=settings.drain_seconds,
@@ -127,23 +157,19 @@ class Observe:
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = _Exchange(scope, send)
-        context = telemetry.received_context(scope["headers"])
-        with telemetry.TRACER.start_as_current_span(
-            scope["method"],
-            context=context,
-            kind=SpanKind.SERVER,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_LIMIT_BYTES:
-                    await exchange.refuse(431, f"the headers may have at most {HEADER_LIMIT_BYTES} bytes")
-                else:
-                    await self.app(scope, receive, exchange.send)
-            except Exception as error:  # noqa: BLE001  the border: nothing may leave it
-                await exchange.unhandled(error)
-            finally:
-                exchange.ended(span)
+        span = telemetry.late_span(scope["method"], SpanKind.SERVER, telemetry.received_context(scope["headers"]))
+        outside = context.attach(span.here())
+        try:
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_LIMIT_BYTES:
+                await exchange.refuse(431, f"the headers may have at most {HEADER_LIMIT_BYTES} bytes")
+            else:
+                await self.app(scope, receive, exchange.send)
+        except Exception as error:  # noqa: BLE001  the border: nothing may leave it
+            await exchange.unhandled(error)
+        finally:
+            exchange.ended(span)
+            span.end()
+            context.detach(outside)
 
 
 class _Exchange:
@@ -176,7 +202,7 @@ class _Exchange:
         method, route = self.scope["method"], _template(self.scope)
         # An answer that never began: the client hung up first. nginx's 499 has become the name for it.
         status = self.status or 499
-        signals.REQUEST_DURATION.labels(route, method, str(status)).observe(seconds)
+        signals.series(signals.REQUEST_DURATION, route, method, str(status)).observe(seconds)
         span.update_name(f"{method} {route}")
         span.set_attributes(
             {
@@ -188,7 +214,7 @@ class _Exchange:
         )
         if status >= SERVER_ERROR:
             span.set_status(Status(StatusCode.ERROR))
-        telemetry.logger().info(
+        telemetry.told(
             signals.LOG_REQUEST, method=method, route=route, status=status, latencyMs=round(seconds * 1000, 2)
         )
 

@@ -209,7 +209,8 @@ class Bus:
         try:
             events = list(dict.fromkeys([*self._publishes, *(each.event for each in self._subscriptions)]))
             new = await link.lacks(events)
-            await topology.declare(link.channel, events, self._waits)
+            # Who consumes nothing tries nothing again.
+            await topology.declare(link.channel, events, self._waits if self._subscriptions else ())
             await asyncio.sleep(topology.SETTLE_SECONDS if new else 0)
             for each in self._subscriptions:
                 await link.consume(each.queue, Consumer(each, link, self._waits).take, each.prefetch)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
@@ -316,7 +315,7 @@ class _Attempt:
     def __enter__(self) -> Self:
         name = f"{self.method} {self.path.partition('?')[0]}"
         attributes = {"http.request.method": self.method, "edge": self.edge.name}
-        self._span = telemetry.TRACER.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        self._span = telemetry.late_span(name, SpanKind.CLIENT, attributes=attributes)
         self._permit = self._ask()
         self.edge.in_flight += 1
         self.target = self.edge.targets.next()
@@ -332,7 +331,7 @@ class _Attempt:
             self._span.end()
 
     def headers(self) -> dict[str, str]:
-        sent = telemetry.outgoing_headers(trace.set_span_in_context(self._span))
+        sent = telemetry.outgoing_headers(self._span.here())
         sent[deadline.HEADER] = str(int(self.timeout * 1000))
         return sent
 
@@ -359,13 +358,13 @@ class _Attempt:
             raise self._not_made("open", "circuit breaker open", error.retry_after) from error
 
     def _not_made(self, reason: signals.FallbackReason, detail: str, retry_after: float = 0.0) -> UnavailableError:
-        signals.EDGE_REQUESTS.labels(self.edge.name, "short_circuit").inc()
+        signals.series(signals.EDGE_REQUESTS, self.edge.name, "short_circuit").inc()
         self._span.set_status(Status(StatusCode.ERROR, detail))
         self._span.end()
         return UnavailableError(self.edge.name, reason, detail, retry_after)
 
     def _end(self, error: BaseException | None) -> None:
-        signals.EDGE_DURATION.labels(self.edge.name).observe(time.monotonic() - self.started)
+        signals.series(signals.EDGE_DURATION, self.edge.name).observe(time.monotonic() - self.started)
         unavailable = _unavailable(self.edge.name, error)
         if unavailable is None and error is not None:
             self._permit.abandon()
@@ -377,7 +376,7 @@ class _Attempt:
                 raise unavailable from error
 
     def _answered(self) -> None:
-        signals.EDGE_REQUESTS.labels(self.edge.name, _outcome(self._status)).inc()
+        signals.series(signals.EDGE_REQUESTS, self.edge.name, _outcome(self._status)).inc()
         self._settle(ok=True)
 
     def _failed(self, error: UnavailableError) -> None:
@@ -386,7 +385,7 @@ class _Attempt:
         outcome = _outcome(self._status) if answered else "failure"
         if not spared:
             self.edge.targets.failed(self.target)
-        signals.EDGE_REQUESTS.labels(self.edge.name, outcome).inc()
+        signals.series(signals.EDGE_REQUESTS, self.edge.name, outcome).inc()
         self._span.set_status(Status(StatusCode.ERROR, str(error)))
         if not spared and self._forgiven(error):
             self._permit.abandon()

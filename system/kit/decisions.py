@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from time import thread_time
 from typing import Annotated, Any, Protocol, Self
 from uuid import UUID, uuid4
 
@@ -24,6 +25,7 @@ from pydantic import (
 )
 
 from system.kit import signals, telemetry
+from system.kit.bus import Bus
 from system.kit.client import UnavailableError
 
 EVENT = "ai-decisions"
@@ -34,9 +36,12 @@ MODERATED = "CONTENT_MODERATED"
 
 # What waits for a broker that is away: a minute of a busy service, some ten megabytes.
 CAPACITY = 10_000
-# Published together; each waits for the broker's disk.
-AT_ONCE = 64
+# Published together, as each waits for the broker's disk: so few that no request waits two milliseconds for them.
+AT_ONCE = 16
 AGAIN_SECONDS = 0.5
+# After each batch the telling rests for a multiple of the processor time that passed meanwhile, requests' included: who
+# has much to answer tells slowly, and what has piled up is no burden to whoever asks now.
+REST, LONGEST_REST_SECONDS = 2.0, 0.1
 DRAIN_SECONDS = 2.0
 
 
@@ -97,6 +102,11 @@ class Publisher(Protocol):
         """Returns once the broker has confirmed. Raises UnavailableError, and ValueError for what is too large."""
 
 
+def bus(service: str, broker_url: str | None) -> Bus | None:
+    """What `service` tells its decisions over; None without an address: nothing is told then."""
+    return Bus(service, broker_url, publishes=[EVENT]) if broker_url else None
+
+
 @dataclass(frozen=True)
 class _Told:
     id: UUID
@@ -117,7 +127,7 @@ class Decisions:
         # In the order in which they came. What is being published stays here until it is confirmed.
         self._waiting: dict[UUID, _Told] = {}
         self._something = asyncio.Event()
-        self._ending = False
+        self._ending = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         signals.announce_decisions()
 
@@ -157,7 +167,7 @@ class Decisions:
 
     async def __aexit__(self, *_: object) -> None:
         """Publishes what waits, if that is soon done."""
-        self._ending = True
+        self._ending.set()
         self._something.set()
         if self._running is not None:
             with suppress(TimeoutError):
@@ -165,31 +175,46 @@ class Decisions:
         signals.DECISIONS.labels("stopped").inc(len(self._waiting))
 
     async def _publish(self, bus: Publisher) -> None:
-        while self._waiting or not self._ending:
+        most = AT_ONCE
+        while self._waiting or not self._ending.is_set():
             await self._something.wait()
-            batch = list(islice(self._waiting.values(), AT_ONCE))
-            await asyncio.gather(*(self._told(bus, each) for each in batch))
+            began = thread_time()
+            batch = list(islice(self._waiting.values(), most))
+            heard = await asyncio.gather(*(self._told(bus, each) for each in batch))
+            # One is enough to find out that the broker is back.
+            most = AT_ONCE if all(heard) else 1
             if any(each.id in self._waiting for each in batch):
                 await asyncio.sleep(AGAIN_SECONDS)
-            elif not self._waiting:
+                continue
+            if not self._waiting:
                 self._something.clear()
+            await self._rest(REST * (thread_time() - began))
 
-    async def _told(self, bus: Publisher, told: _Told) -> None:
-        """What could not be published keeps waiting."""
+    async def _rest(self, seconds: float) -> None:
+        """Not at the end: then nobody else has anything to do here."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(seconds, LONGEST_REST_SECONDS)):
+                await self._ending.wait()
+
+    async def _told(self, bus: Publisher, told: _Told) -> bool:
+        """Whether the broker is there. What could not be published keeps waiting."""
         outcome: signals.Telling = "published"
         try:
             decision = Decision(id=told.id, **told.fields)
             await bus.publish(EVENT, decision, message_id=told.id, headers=told.headers, occurred=decision.timestamp)
         except UnavailableError:
-            return
+            return False
         except ValueError as error:
             outcome = "invalid"
             telemetry.logger("decide").error(signals.LOG_DECISION, type=told.fields["type"], error=_briefly(error))
         except Exception as error:  # noqa: BLE001  whatever it is, it must not end the telling
             telemetry.logger("decide").error(signals.LOG_DECISION, exc_info=error)
-            return
+            # Behind the others, who may have better luck.
+            self._waiting[told.id] = self._waiting.pop(told.id)
+            return True
         del self._waiting[told.id]
         signals.DECISIONS.labels(outcome).inc()
+        return True
 
 
 def _briefly(error: ValueError) -> str:

@@ -16,6 +16,20 @@ from starlette.requests import Request
 from system.kit.telemetry import CORRELATION_ID
 
 MEDIA_TYPE = "application/problem+json"
+SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "correlationId": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+# As an OpenAPI document tells of it.
+RESPONSE = {"description": "a problem", "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
 class ProblemError(Exception):
@@ -63,6 +77,25 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+
+
+def describe(app: FastAPI) -> None:
+    """Makes `app.openapi()` tell the truth of errors: FastAPI supposes that it answers them itself."""
+    of_fastapi = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        found = of_fastapi()
+        schemas = found.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            schemas["Problem"] = SCHEMA
+            for operation in (each for path in found["paths"].values() for each in path.values()):
+                operation["responses"].pop("422", None)
+                operation["responses"].setdefault("default", RESPONSE)
+        return found
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:

@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     """The settings that every service has. A service's own class adds to them.
 
     `host` is loopback unless an image says otherwise, so that nothing is open to
-    the network by accident. Times are in seconds.
+    the network by accident. Times are in seconds. `pact_states` is for the verification
+    of contracts alone: with it anybody may put the service into the states that they name.
     """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     log_level: str = "info"
     drain_seconds: int = 8
     body_limit_bytes: int = 1_000_000
+    pact_states: bool = False
 
     @classmethod
     def settings_customise_sources(

@@ -7,10 +7,12 @@ before the first event: an alert on a series that is not there never fires.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, get_args
+from functools import cache
+from typing import Literal, TypeVar, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 Outcome = Literal["success", "failure", "short_circuit", "client_error"]
 FallbackReason = Literal["open", "full", "connection", "timeout", "status", "schema"]
 CacheResult = Literal["hit", "stale", "miss", "error"]
@@ -19,6 +21,9 @@ ModelLoad = Literal["loaded", "refused"]
 WebhookOutcome = Literal["accepted", "duplicate", "unknown", "missing", "malformed", "old", "early", "wrong"]
 # What became of a decision that the audit trail was to be told of: all but the first are dropped.
 Telling = Literal["published", "full", "invalid", "stopped"]
+# What became of an attempt to send a mail. `nobody`: its recipient is gone; `left`: the queue could not be told, and
+# gives the mail to somebody else.
+Attempt = Literal["sent", "nobody", "waiting", "retried", "dead", "left"]
 Publication = Literal["confirmed", "failed"]
 # `retried`: failed, and is tried again a few times; `waiting`: until something it needs is back; `returned`: neither
 # could be arranged, so the broker gives it out again.
@@ -94,8 +99,11 @@ AUDIT_ENTRIES = Counter("audit_entries", "Decisions that reached the audit trail
 AUDIT_WRONG_ENTRIES = Gauge("audit_wrong_entries", "Entries of the audit trail that fail the last verification.")
 TASKS = Counter("ai_tasks", "Tasks for a language model by what became of them.", ("outcome",))
 WEBHOOKS = Counter("webhooks", "Callbacks that came, by what became of them.", ("outcome",))
+NOTIFICATIONS = Counter("notifications", "Mails to be sent, by what became of the attempt.", ("outcome",))
+MAILS = Counter("mails", "Mails that came to the sink; those that came again are kept once.", ("outcome",))
 MODERATIONS = Counter("moderations", "Contents that were checked, by verdict and who gave it.", ("verdict", "source"))
 REVIEWS_WAITING = Gauge("reviews_waiting", "Contents that are held until a person has looked at them.")
+MALFORMED = Counter("requests_malformed", "What came over a connection and was no request.")
 TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted.", ("reason",))
 
 SPAN_GET_RECOMMENDATIONS = "get-recommendations"
@@ -118,6 +126,8 @@ LOG_CACHE_DOWN = "cache_unavailable"
 LOG_MODEL = "model"
 LOG_INDEX_BEHIND = "index_behind"
 LOG_TASK = "task"
+LOG_NOTIFICATION = "notification"
+LOG_MAIL = "mail"
 LOG_WEBHOOK_REFUSED = "webhook_refused"
 LOG_RULED = "review_ruled"
 LOG_SAGA = "saga"
@@ -133,6 +143,12 @@ LOG_BROKER = "broker"
 LOG_OUTBOX_WAITS = "outbox_waits"
 
 BREAKER_CHANGES = (("closed", "open"), ("open", "half-open"), ("half-open", "closed"), ("half-open", "open"))
+
+
+@cache
+def series(metric: Metric, *labels: str) -> Metric:
+    """As `metric.labels(...)`, for the hot path: to look one up there takes as long as to count."""
+    return metric.labels(*labels)
 
 
 def announce_edge(edge: str, *, falls_back: bool) -> None:
@@ -192,6 +208,11 @@ def announce_decisions() -> None:
         DECISIONS.labels(outcome)
 
 
+def announce_audit() -> None:
+    for outcome in ("appended", "duplicate", "conflict"):
+        AUDIT_ENTRIES.labels(outcome)
+
+
 def announce_webhooks() -> None:
     for outcome in get_args(WebhookOutcome):
         WEBHOOKS.labels(outcome)
@@ -200,6 +221,18 @@ def announce_webhooks() -> None:
 def announce_tasks() -> None:
     for outcome in ("succeeded", "failed", "untold", "refused"):
         TASKS.labels(outcome)
+
+
+def announce_notifications(queues: Iterable[str]) -> None:
+    for outcome in get_args(Attempt):
+        NOTIFICATIONS.labels(outcome)
+    for queue in queues:
+        QUEUE_MESSAGES.labels(queue)
+
+
+def announce_mails() -> None:
+    for outcome in ("kept", "repeated"):
+        MAILS.labels(outcome)
 
 
 def announce_moderations() -> None:

@@ -21,13 +21,23 @@ R = TypeVar("R")
 
 
 class Store:
-    """`edge` is "consumer->provider". Times in seconds.
+    """`edge` is "consumer->provider". Times in seconds. `falls_back`: calls that its consumer does without count.
 
     A store is cheap to ask, so the breaker tries it again after a second.
     """
 
-    def __init__(self, edge: str, url: str, *, timeout: float = 0.1, failures: int = 3, reset: float = 1.0) -> None:
+    def __init__(
+        self,
+        edge: str,
+        url: str,
+        *,
+        timeout: float = 0.1,
+        failures: int = 3,
+        reset: float = 1.0,
+        falls_back: bool = False,
+    ) -> None:
         self.edge = edge
+        self._falls_back = falls_back
         self._redis: Redis = Redis.from_url(
             url,
             decode_responses=True,
@@ -37,27 +47,29 @@ class Store:
             max_connections=200,
         )
         self._breaker = CircuitBreaker(edge, Consecutive(failures), reset)
-        signals.announce_edge(edge, falls_back=False)
+        signals.announce_edge(edge, falls_back=falls_back)
 
     async def ask(self, command: Callable[[Redis], Awaitable[R]]) -> R:
         """What `command` makes of the client. Raises UnavailableError within the timeout of each of its calls."""
         try:
             permit = self._breaker.permit()
         except OpenError as error:
-            signals.EDGE_REQUESTS.labels(self.edge, "short_circuit").inc()
+            signals.series(signals.EDGE_REQUESTS, self.edge, "short_circuit").inc()
+            self._count("open")
             raise UnavailableError(self.edge, "open", retry_after=error.retry_after) from error
         started = time.monotonic()
         try:
             answer = await command(self._redis)
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, RuntimeError) as error:
+            # RuntimeError is what uvloop says of a connection that was lost before it could be written to.
             permit.failure(time.monotonic() - started)
             raise self._unavailable(error) from error
         except BaseException:
             permit.abandon()
             raise
         permit.success(time.monotonic() - started)
-        signals.EDGE_REQUESTS.labels(self.edge, "success").inc()
-        signals.EDGE_DURATION.labels(self.edge).observe(time.monotonic() - started)
+        signals.series(signals.EDGE_REQUESTS, self.edge, "success").inc()
+        signals.series(signals.EDGE_DURATION, self.edge).observe(time.monotonic() - started)
         return answer
 
     def script(self, text: str) -> AsyncScript:
@@ -69,6 +81,11 @@ class Store:
 
     def _unavailable(self, error: Exception) -> UnavailableError:
         reason: signals.FallbackReason = "timeout" if isinstance(error, RedisTimeoutError) else "connection"
-        signals.EDGE_REQUESTS.labels(self.edge, "failure").inc()
+        signals.series(signals.EDGE_REQUESTS, self.edge, "failure").inc()
+        self._count(reason)
         telemetry.logger().warning(signals.LOG_EDGE_FAILURE, edge=self.edge, reason=reason, error=str(error))
         return UnavailableError(self.edge, reason, str(error))
+
+    def _count(self, reason: signals.FallbackReason) -> None:
+        if self._falls_back:
+            signals.FALLBACK.labels(self.edge, reason).inc()

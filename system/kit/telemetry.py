@@ -6,10 +6,13 @@ import logging
 import os
 import re
 import sys
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import structlog
@@ -17,8 +20,13 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
 from pydantic_core import to_json
+
+from system.kit.late import Ids, Keeping, LateSpan
 
 CORRELATION_HEADER = "x-correlation-id"
 CORRELATION_ID: ContextVar[str] = ContextVar("correlation_id", default="")
@@ -28,6 +36,12 @@ USER_ID: ContextVar[str] = ContextVar("user_id", default="")
 TRACER = trace.get_tracer("system")
 PROPAGATOR = TraceContextTextMapPropagator()
 
+FLUSH_SECONDS = 2.0
+
+# The standard name of the share of traces that is sampled where they begin. Failed requests are always kept.
+SAMPLED_SHARE = "OTEL_TRACES_SAMPLER_ARG"
+
+_exporters: list[SpanExporter] = []
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -40,6 +54,16 @@ def setup(service: str, level: str = "info") -> None:
 def logger(action: str | None = None) -> structlog.typing.FilteringBoundLogger:
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return log.bind(action=action) if action else log
+
+
+def told(event: str, **fields: Any) -> None:
+    """As `logger().info(event, ...)`, for the line that each request has: what makes that one flexible is slow."""
+    if not _quiet:
+        bound = structlog.contextvars.get_contextvars()
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = {**bound, **fields, "event": event, "level": "info", "timestamp": now}
+        sys.stdout.write(_to_text(_context(None, "info", line)) + "\n")
+        sys.stdout.flush()
 
 
 def correlation_id(received: str | None) -> str:
@@ -68,6 +92,13 @@ def received_context(headers: Iterable[tuple[bytes, bytes]]) -> Context:
     return PROPAGATOR.extract(carrier)
 
 
+def late_span(
+    name: str, kind: SpanKind, parent: Context | None = None, attributes: Mapping[str, AttributeValue] | None = None
+) -> LateSpan:
+    """For what every request has: a span that costs little unless it is kept."""
+    return LateSpan(TRACER, name, kind, ratio=_share(), parent=parent, attributes=attributes)
+
+
 def outgoing_headers(context: Context | None = None) -> dict[str, str]:
     """What a call made within this request carries along; None: the current span's trace."""
     headers: dict[str, str] = {}
@@ -80,34 +111,53 @@ def outgoing_headers(context: Context | None = None) -> dict[str, str]:
 
 
 def flush() -> None:
-    """Sends what the exporter still holds."""
+    """Sends what the exporter still holds, in at most `FLUSH_SECONDS`, and ends it: nothing is traced hereafter.
+
+    The SDK's own time-out of a flush has no effect (opentelemetry-python, issue 4568): where the collector is
+    gone, the exporter's retries would hold up the end of the service for as long as they go on.
+    """
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
-        provider.force_flush(2000)
+        sending = threading.Thread(target=provider.force_flush, name="flush", daemon=True)
+        sending.start()
+        sending.join(FLUSH_SECONDS)
+        for exporter in _exporters:
+            exporter.shutdown()
 
 
 def _setup_traces(service: str) -> None:
     if isinstance(trace.get_tracer_provider(), TracerProvider):
         return
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    # `flush` is its end: at exit nothing is left to be done.
+    resource = Resource.create({"service.name": service})
+    provider = TracerProvider(resource=resource, sampler=Keeping(_share()), id_generator=Ids(), shutdown_on_exit=False)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         # Only here: the exporter brings `requests` along, which no service wants at start.
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        _exporters.append(OTLPSpanExporter())
+        provider.add_span_processor(BatchSpanProcessor(_exporters[-1]))
     trace.set_tracer_provider(provider)
 
 
+@cache
+def _share() -> float:
+    return float(os.environ.get(SAMPLED_SHARE, "1"))
+
+
 def _setup_logs(service: str, level: str) -> None:
+    global _quiet  # noqa: PLW0603  as structlog's own configuration, which it belongs to
+    _context.service = service
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _Context(service),
+        _context,
         structlog.processors.format_exc_info,
     ]
     threshold = logging.getLevelNamesMapping()[level.upper()]
+    _quiet = threshold > logging.INFO
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer(serializer=_to_text)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -134,8 +184,7 @@ def _to_text(event: Mapping[str, Any], **_: Any) -> str:
 class _Context:
     """Adds what every line says of where it comes from."""
 
-    def __init__(self, service: str) -> None:
-        self.service = service
+    service = ""
 
     def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["service"] = self.service
@@ -147,3 +196,7 @@ class _Context:
         if span.is_valid:
             event["trace_id"] = f"{span.trace_id:032x}"
         return event
+
+
+_context = _Context()
+_quiet = False

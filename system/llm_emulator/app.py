@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 
 from system.kit import app
@@ -41,10 +43,18 @@ def create(settings: Settings) -> FastAPI:
     return app.create("llm-emulator", settings, routers=routers)
 
 
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {}, "text/event-stream": {}}},
+    "default": {"description": "an error as the provider tells it", "content": {"application/json": {}}},
+}
+
+
 def _messages(emulator: Emulator) -> APIRouter:
     routes = APIRouter()
     for path, answer in (("/v1/messages", emulator.messages), ("/v1/messages/count_tokens", emulator.count_tokens)):
-        routes.add_api_route(path, answer, methods=["POST"], response_model=None)
+        routes.add_api_route(path, answer, methods=["POST"], response_model=None, responses=_RESPONSES)
     every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    routes.add_api_route("/v1/{path:path}", emulator.unknown, methods=every, response_model=None)
+    routes.add_api_route(
+        "/v1/{path:path}", emulator.unknown, methods=every, response_model=None, include_in_schema=False
+    )
     return routes

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
-from system.kit import problem, signals
-from system.kit.bus import Bus
+from system.kit import decisions, problem, signals
+from system.kit import states as kit_states
 from system.kit.client import UnavailableError
-from system.kit.decisions import EVENT, Decisions
+from system.kit.decisions import Decisions
 from system.kit.forms import Filler
 from system.kit.store import Store
-from system.moderation import blocklist, routes
+from system.moderation import blocklist, routes, states
 from system.moderation.judgement import Judge
 from system.moderation.moderator import Moderator
 from system.moderation.settings import ModerationSettings
@@ -38,8 +38,9 @@ def make(settings: ModerationSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         store, model = Store("moderation-svc->store", settings.store_url), Filler(EDGE, settings, falls_back=True)
         shelf = Shelf(store, settings.review_seconds)
-        async with _decisions(settings.broker_url) as decisions, asyncio.TaskGroup() as background:
-            moderator = Moderator(block_list, Judge(model), shelf, decisions, settings.confidence_needed)
+        bus = decisions.bus(SERVICE, settings.broker_url)
+        async with bus or nullcontext(), Decisions(bus) as told, asyncio.TaskGroup() as background:
+            moderator = Moderator(block_list, Judge(model), shelf, told, settings.confidence_needed)
             app.state.context = routes.Context(moderator)
             counting = background.create_task(_count(shelf, settings.waiting_interval_seconds))
             yield
@@ -47,19 +48,10 @@ def make(settings: ModerationSettings) -> FastAPI:
         await model.close()
         await store.close()
 
-    app = kit.create(SERVICE, settings, routers=[routes.router], lifespan=lifespan)
+    contract = kit_states.routers(settings, states.STATES, states.MESSAGES)
+    app = kit.create(SERVICE, settings, routers=[routes.router, *contract], lifespan=lifespan)
     app.add_exception_handler(UnavailableError, _unavailable)
     return app
-
-
-@asynccontextmanager
-async def _decisions(broker_url: str) -> AsyncIterator[Decisions]:
-    if not broker_url:
-        async with Decisions(None) as untold:
-            yield untold
-        return
-    async with Bus(SERVICE, broker_url, publishes=[EVENT]) as bus, Decisions(bus) as decisions:
-        yield decisions
 
 
 async def _count(shelf: Shelf, interval: float) -> None:

@@ -59,6 +59,15 @@ class Shelf:
         await self._store.ask(put)
         return await self.find(id_)
 
+    async def forget(self, id_: str) -> None:
+        async def drop(redis: Redis) -> None:
+            async with redis.pipeline(transaction=True) as pipeline:
+                pipeline.delete(_key(id_))
+                pipeline.zrem(WAITING, id_)
+                await pipeline.execute()
+
+        await self._store.ask(drop)
+
     async def waiting(self) -> int:
         return int(await self._store.ask(lambda redis: redis.zcard(WAITING)))
 

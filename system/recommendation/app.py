@@ -12,11 +12,14 @@ from fastapi import APIRouter, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, TypeAdapter
 
 from system.kit import app, telemetry
+from system.kit import states as kit_states
+from system.kit.bus import Bus
 from system.kit.client import UnavailableError
+from system.kit.decisions import EVENT, Decisions
 from system.kit.problem import ProblemError
 from system.kit.settings import Settings as KitSettings
 from system.kit.store import Store
-from system.recommendation import states
+from system.recommendation import events, states
 from system.recommendation.device import Choice
 from system.recommendation.features import Features
 from system.recommendation.recommender import SERVICE, Recommendations, Recommender
@@ -30,7 +33,7 @@ class Settings(KitSettings):
     """Times in seconds. `model_watch_seconds` 0: the model of the start serves to the end.
 
     `answer_cache_seconds` 0: no answer is kept. Without `grpc_port` there is no gRPC, without `broker_url` nothing is
-    learnt of purchases. `gateway_cache_url` is where the gateway keeps its answers.
+    learnt of purchases and no decision is told. `gateway_cache_url` is where the gateway keeps its answers.
     """
 
     port: int = 3001
@@ -48,7 +51,6 @@ class Settings(KitSettings):
     batch_max: PositiveInt = 32
     batch_wait_seconds: NonNegativeFloat = 0.0
     answer_cache_seconds: NonNegativeFloat = 30.0
-    pact_states: bool = False
 
 
 class Likes(BaseModel):
@@ -67,20 +69,23 @@ def create(settings: Settings) -> FastAPI:
     store = Store("recommendation-svc->cache", settings.cache_url)
     features = Features(store, settings.answer_cache_seconds)
     serving = Serving(settings.model_dir, settings.model_device)
-    recommender = Recommender(serving, features, max_batch=settings.batch_max, max_wait=settings.batch_wait_seconds)
+    bus = _bus(settings)
+    decisions = Decisions(bus)
+    recommender = Recommender(
+        serving, features, decisions, max_batch=settings.batch_max, max_wait=settings.batch_wait_seconds
+    )
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         watch = asyncio.create_task(_watch(serving, settings.model_watch_seconds))
-        async with _rpc(recommender, settings), _events(recommender, settings):
+        async with _events(bus, recommender, settings), decisions, _rpc(recommender, settings):
             yield
         watch.cancel()
         recommender.close()
         await store.close()
 
-    routers = [_routes(recommender)]
-    if settings.pact_states:
-        routers.append(states.router(serving, features))
+    contract = kit_states.routers(settings, states.states(serving, features), states.messages(serving, features))
+    routers = [_routes(recommender), *contract]
     return app.create(SERVICE, settings, routers=routers, lifespan=life)
 
 
@@ -93,20 +98,22 @@ def _rpc(recommender: Recommender, settings: Settings) -> AbstractAsyncContextMa
     return rpc.serving(recommender, f"{settings.host}:{settings.grpc_port}", settings.drain_seconds)
 
 
-def _events(recommender: Recommender, settings: Settings) -> AbstractAsyncContextManager[object]:
+def _bus(settings: Settings) -> Bus | None:
     if settings.broker_url is None:
-        return nullcontext()
-    from system.recommendation import events
+        return None
+    return Bus(SERVICE, settings.broker_url, publishes=[EVENT], retry_seconds=settings.bus_retry_seconds)
 
+
+def _events(bus: Bus | None, recommender: Recommender, settings: Settings) -> AbstractAsyncContextManager[object]:
+    if bus is None:
+        return nullcontext()
     sources = events.Sources(
-        settings.broker_url,
         settings.store_url,
         settings.gateway_cache_url,
-        settings.bus_retry_seconds,
         settings.retrain_quiet_seconds,
         settings.retrain_longest_seconds,
     )
-    return events.consuming(sources, recommender)
+    return events.consuming(bus, sources, recommender)
 
 
 def _routes(recommender: Recommender) -> APIRouter:

@@ -18,21 +18,18 @@ from system.recommendation.retraining import Retraining
 class Sources:
     """Times in seconds."""
 
-    broker_url: str
     store_url: str
     gateway_cache_url: str
-    bus_retry: float
     retrain_quiet: float
     retrain_longest: float
 
 
 @asynccontextmanager
-async def consuming(sources: Sources, recommender: Recommender) -> AsyncIterator[None]:
+async def consuming(bus: Bus, sources: Sources, recommender: Recommender) -> AsyncIterator[None]:
     """Learns of purchases for as long as the block lasts."""
     store = Store(f"{SERVICE}->store", sources.store_url)
     answers = Store(f"{SERVICE}->cache", sources.gateway_cache_url)
     retraining = Retraining(store, sources.retrain_quiet, sources.retrain_longest)
-    bus = Bus(SERVICE, sources.broker_url, retry_seconds=sources.bus_retry)
     bus.subscribe(EVENT, Purchased, Bought(store, answers, recommender).handle)
     running = asyncio.create_task(retraining.run(), name="retraining")
     async with bus:

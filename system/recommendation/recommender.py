@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from system.kit import deadline, signals, telemetry
 from system.kit.client import UnavailableError
+from system.kit.decisions import RECOMMENDED, Decisions
 from system.kit.together import Together
 from system.recommendation.features import Asked, Features, Known
 from system.recommendation.model import Model, Query, Scored
@@ -22,6 +23,8 @@ from system.recommendation.serving import Serving
 
 SERVICE = "recommendation-svc"
 MODEL = "ease"
+# Who decided where no model had a say.
+POPULAR = "popular"
 # Under which the answers that are kept are counted.
 ROUTE = "/recommend"
 # Seconds that an answer may take where the caller says nothing.
@@ -49,9 +52,12 @@ KEPT = TypeAdapter(Kept)
 
 
 class Recommender:
-    def __init__(self, serving: Serving, features: Features, *, max_batch: int, max_wait: float) -> None:
+    def __init__(
+        self, serving: Serving, features: Features, decisions: Decisions, *, max_batch: int, max_wait: float
+    ) -> None:
         self._serving = serving
         self._features = features
+        self._decisions = decisions
         self._executor = ThreadPoolExecutor(1, "model")
         self._predict: Together[tuple[Model, Query], list[Scored]] = Together(self._run, max_batch, max_wait)
         signals.announce_cache(ROUTE)
@@ -72,11 +78,11 @@ class Recommender:
                     return Recommendations(kept, model.version, "model")
                 history = model.history(user, known.likes if known else ())
                 if not len(history):
-                    return Recommendations(model.popular(limit), model.version, "popular")
+                    return self._told(asked, Recommendations(model.popular(limit), model.version, "popular"))
                 items = await self._best(model, Query(history, limit))
             if known:
                 await self._keep(asked, Kept(known.likes, items))
-            return Recommendations(items, model.version, "model")
+            return self._told(asked, Recommendations(items, model.version, "model"))
 
     def popular(self, limit: int) -> Recommendations:
         model = self._serving.model
@@ -91,6 +97,20 @@ class Recommender:
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _told(self, asked: Asked, found: Recommendations) -> Recommendations:
+        """Tells what was decided. What is popular is no decision for nobody; an answer that was kept was told then."""
+        by_model = found.source == "model"
+        if by_model or telemetry.USER_ID.get():
+            self._decisions.tell(
+                RECOMMENDED,
+                model=found.model_version if by_model else POPULAR,
+                input={"limit": asked.limit},
+                output={"items": [item.id for item in found.items], "source": found.source},
+                confidence=_mean(found.items) if by_model else None,
+                user=asked.user,
+            )
+        return found
 
     async def _known(self, asked: Asked) -> Known | None:
         """None where the store does not answer."""
@@ -131,6 +151,11 @@ def _kept(known: Known | None) -> list[Scored] | None:
             return kept.items
     signals.CACHE_REQUESTS.labels(ROUTE, "miss").inc()
     return None
+
+
+def _mean(items: Sequence[Scored]) -> float | None:
+    """Of the scores, each limited to 0..1; None for no items."""
+    return sum(min(max(item.score, 0.0), 1.0) for item in items) / len(items) if items else None
 
 
 def _predict(asked: Sequence[tuple[Model, Query]]) -> list[list[Scored]]:

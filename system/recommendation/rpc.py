@@ -102,6 +102,7 @@ async def _observed(method: str, context: aio.ServicerContext) -> AsyncIterator[
         (key.encode(), value.encode()) for key, value in context.invocation_metadata() if isinstance(value, str)
     ]
     telemetry.CORRELATION_ID.set(telemetry.correlation_id(dict(context.invocation_metadata()).get("x-correlation-id")))
+    telemetry.USER_ID.set(telemetry.user_id(dict(context.invocation_metadata()).get(telemetry.USER_HEADER)))
     deadline.clear()
     if (left := context.time_remaining()) is not None:
         deadline.within(left)

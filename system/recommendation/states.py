@@ -1,49 +1,48 @@
-"""Provider states for contract verification. There is no such route unless `PACT_STATES` is set."""
+"""The states of recommendation-svc, and what it tells of a recommendation, for the verification of contracts."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import FastAPI
 
-from system.kit.client import UnavailableError
-from system.kit.problem import ProblemError
+from system.kit.decisions import Decisions
+from system.kit.states import Captured, Enter, Make, Params, State
 from system.recommendation.features import Features
+from system.recommendation.recommender import Recommender
 from system.recommendation.serving import Serving
 
-PATH = "/_pact/states"
-# How many items the user of each state likes.
-STATES = {"a user who likes some items": 3, "a user of whom nothing is known": 0}
+DECIDER = "pact-decision"
 
 
-class State(BaseModel):
-    """As Pact verifiers send it."""
+def states(serving: Serving, features: Features) -> Mapping[str, State]:
+    def liking(items: int) -> Enter:
+        async def enter(_app: FastAPI, params: Params) -> Mapping[str, Any]:
+            if items:
+                await features.like(str(params["userId"]), serving.model.item_ids[:items])
+            return {"modelVersion": serving.model.version}
 
-    state: str
-    params: dict[str, Any] = Field(default_factory=dict)
-    action: Literal["setup", "teardown"] = "setup"
+        return enter
+
+    async def leave(_app: FastAPI, params: Params) -> None:
+        await features.forget(str(params["userId"]))
+
+    return {
+        "a user who likes some items": State(liking(3), leave),
+        "a user of whom nothing is known": State(liking(0), leave),
+    }
 
 
-def router(serving: Serving, features: Features) -> APIRouter:
-    routes = APIRouter(include_in_schema=False)
+def messages(serving: Serving, features: Features) -> Mapping[str, Make]:
+    async def recommended(_app: FastAPI) -> bytes:
+        captured = Captured()
+        await features.like(DECIDER, serving.model.item_ids[:3])
+        async with Decisions(captured) as told:
+            recommender = Recommender(serving, features, told, max_batch=1, max_wait=0)
+            await recommender.recommend(DECIDER, 5)
+            recommender.close()
+        await features.forget(DECIDER)
+        return captured.only
 
-    @routes.post(PATH)
-    async def enter(wanted: State) -> dict[str, Any]:
-        # A verifier also announces an interaction that wants no state.
-        if not wanted.state:
-            return {}
-        user = str(wanted.params.get("userId", ""))
-        likes = STATES.get(wanted.state)
-        if likes is None:
-            raise ProblemError(422, f"there is no provider state {wanted.state!r}; there are {', '.join(STATES)}")
-        try:
-            await features.forget(user)
-            if likes and wanted.action == "setup":
-                await features.like(user, serving.model.item_ids[:likes])
-        except UnavailableError as error:
-            # Not a 5xx: verifiers try those again for minutes.
-            raise ProblemError(424, f"the state cannot be entered: {error}") from error
-        return {"state": wanted.state, "modelVersion": serving.model.version}
-
-    return routes
+    return {"a recommendation for a user": recommended}

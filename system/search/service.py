@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
-from system.kit import database, problem
+from system.kit import database, decisions, problem
+from system.kit import states as kit_states
 from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
 from system.kit.client import UnavailableError
-from system.search import embedding, pinecone, routes
+from system.kit.decisions import Decisions
+from system.search import embedding, pinecone, routes, states
 from system.search.embedding import Embedding
 from system.search.guard import Guard
 from system.search.indexer import Indexer
@@ -22,6 +24,7 @@ from system.search.searcher import Searcher
 from system.search.settings import SearchSettings
 from system.search.vectors import VectorStore
 
+SERVICE = "search-svc"
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
@@ -32,15 +35,24 @@ def make(settings: SearchSettings) -> FastAPI:
         guard = Guard(_breaker(embedding.EDGE, settings), settings.embed_timeout_seconds)
         model = Embedding(settings.model_dir, guard)
         await model.refresh()
-        async with database.pool(settings.database_url) as pool, _vectors(settings, pool) as vectors:
+        bus = decisions.bus(SERVICE, settings.broker_url)
+        async with (
+            bus or nullcontext(),
+            Decisions(bus) as told,
+            database.pool(settings.database_url) as pool,
+            _vectors(settings, pool) as vectors,
+        ):
             indexer = Indexer(pool, model, vectors)
-            app.state.context = routes.Context(pool, Searcher(pool, model, vectors), indexer)
+            app.state.context = routes.Context(pool, Searcher(pool, model, vectors, told), indexer)
             watching = model.watch(settings.model_watch_seconds)
             async with _background(watching, indexer.keep_up(settings.index_interval_seconds)):
                 yield
         model.close()
 
-    app = kit.create("search-svc", settings, routers=[routes.router], lifespan=lifespan, ready={"postgres": _postgres})
+    contract = kit_states.routers(settings, states.STATES, states.MESSAGES)
+    app = kit.create(
+        SERVICE, settings, routers=[routes.router, *contract], lifespan=lifespan, ready={"postgres": _postgres}
+    )
     app.add_exception_handler(database.DatabaseDownError, _unavailable)
     app.add_exception_handler(UnavailableError, _unavailable)
     return app

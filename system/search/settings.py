@@ -11,10 +11,14 @@ from system.kit.settings import Settings
 
 
 class SearchSettings(Settings):
-    """Times in seconds. With `pinecone_api_key`, vectors are kept in the Pinecone index at `pinecone_host`."""
+    """Times in seconds. With `pinecone_api_key`, vectors are kept in the Pinecone index at `pinecone_host`.
+
+    Without `broker_url` no decision is told.
+    """
 
     port: int = 3003
     database_url: str
+    broker_url: str = ""
     model_dir: Path = Path(__file__).parent / "model"
     model_watch_seconds: float = 1.0
     embed_timeout_seconds: float = 0.5

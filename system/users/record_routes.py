@@ -19,7 +19,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 RepeatKey = Annotated[str | None, Header(alias="idempotency-key", max_length=100, pattern=r"^[!-~]+$")]
 
 
-@router.post("/purchases", status_code=201)
+@router.post("/purchases", status_code=201, responses={200: {"model": Purchase, "description": "bought before"}})
 async def buy(
     users: Users, who: Caller, body: NewPurchase, response: Response, repeat_key: RepeatKey = None
 ) -> Purchase:

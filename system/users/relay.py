@@ -58,13 +58,13 @@ class Relay:
         async with database.transaction(self._pool, TURN_SECONDS) as connection:
             await connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{TURN_SECONDS:g}s'")
             events = await outbox.claim(connection, BATCH)
-            confirmed, problem = await self._publish(events)
+            confirmed, problem = await self.publish(events)
             await outbox.mark(connection, confirmed)
         if problem:
             raise problem
         return bool(events)
 
-    async def _publish(self, events: list[Event]) -> tuple[list[int], UnavailableError | None]:
+    async def publish(self, events: list[Event]) -> tuple[list[int], UnavailableError | None]:
         """The numbers of those that the broker has confirmed, and what was wrong with the others."""
         confirmed: list[int] = []
 

@@ -74,7 +74,7 @@ async def login(users: Users, body: Login) -> Tokens:
     if not await passwords.matches(body.password, row["password_hash"] if row else None) or row is None:
         raise ProblemError(401, "email or password is wrong", headers={"www-authenticate": "Bearer"})
     async with database.transaction(users.pool) as connection:
-        return await _tokens(users, connection, row)
+        return await issued(users, connection, row)
 
 
 @router.post("/users/refresh")
@@ -84,7 +84,7 @@ async def refresh(users: Users, body: Refresh) -> Tokens:
         async with database.transaction(users.pool) as connection:
             row = await store.use_refresh(connection, body.refresh_token)
             if row is not None:
-                return await _tokens(users, connection, row, row["family"])
+                return await issued(users, connection, row, row["family"])
     except store.ReusedTokenError:
         async with database.transaction(users.pool) as connection:
             await store.end_family(connection, body.refresh_token)
@@ -124,7 +124,7 @@ async def jwks(users: Users) -> dict[str, list[dict[str, Any]]]:
     return {"keys": [key.jwk for key in keys.keys]}
 
 
-async def _tokens(users: Users, connection: database.Connection, row: database.Row, family: Any = None) -> Tokens:
+async def issued(users: Users, connection: database.Connection, row: database.Row, family: Any = None) -> Tokens:
     keys = await users.keys.fresh()
     seconds = users.settings.access_token_seconds
     now = int(time.time())

@@ -11,8 +11,9 @@ from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
 from system.kit import database, problem
+from system.kit import states as kit_states
 from system.kit.bus import Bus
-from system.users import internal_routes, outbox, record_routes, routes
+from system.users import internal_routes, outbox, record_routes, routes, states
 from system.users.relay import Relay
 from system.users.settings import UserSettings
 
@@ -30,6 +31,7 @@ def make(settings: UserSettings) -> FastAPI:
             yield
 
     routers = [routes.router, record_routes.router, internal_routes.router, internal_routes.addresses]
+    routers += kit_states.routers(settings, states.STATES, states.MESSAGES)
     app = kit.create(SERVICE, settings, routers=routers, lifespan=lifespan, ready={"postgres": _postgres})
     app.add_exception_handler(database.DatabaseDownError, _database_down)
     return app

@@ -19,18 +19,32 @@ SERVICE = "api"
 EDGE = "web->api"
 FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "kill": (SERVICE, {}),
+    "stop": (SERVICE, {"grace": 500}),
     "pause": (SERVICE, {}),
+    "cpu": (SERVICE, {"share": 0.98, "period": 4000}),
+    "memory": (SERVICE, {}),
     "latency": (EDGE, {"latency": 200, "jitter": 10}),
+    "bandwidth": (EDGE, {"rate": 1}),
+    "slicer": (EDGE, {"average_size": 40, "size_variation": 10, "delay": 50_000}),
+    "slow_close": (EDGE, {"delay": 1000}),
     "timeout": (EDGE, {"timeout": 100}),
     "reset_peer": (EDGE, {}),
+    "limit_data": (EDGE, {"bytes": 250}),
     "down": (EDGE, {}),
 }
 WRONG: dict[str, dict[str, Any]] = {
     "kill": {"signal": 9},
+    "stop": {"grace": -1},
     "pause": {"seconds": 3},
+    "cpu": {"share": 1},
+    "memory": {"headroom": -5},
     "latency": {"latency": 0},
+    "bandwidth": {"rate": 0},
+    "slicer": {"size_variation": 40, "average_size": 40},
+    "slow_close": {"delay": -1},
     "timeout": {"timeout": -1},
     "reset_peer": {"timeout": "50ms"},
+    "limit_data": {"bytes": 1.5},
     "down": {"stream": "upstream"},
 }
 
@@ -39,7 +53,7 @@ WRONG: dict[str, dict[str, Any]] = {
 class Ground:
     """A running system of `web` and `api` with the wired edge between them.
 
-    `attempt` plays a request of web to api and says whether it was answered at once;
+    `attempt` plays a request of web to api and says whether the whole answer was there at once;
     `end` ends every process of api, behind the runtime's back.
     """
 
@@ -51,6 +65,13 @@ class Ground:
     async def inject(self, fault: str, ttl: float = 30.0) -> dict[str, Any]:
         target, arguments = FAULTS[fault]
         return await self.keeper.inject(fault, target, arguments, ttl, "a-run")
+
+    async def serves(self) -> bool:
+        """Whether a request is answered, sooner or later: a busy machine may be too slow for the first ones."""
+        for _ in range(20):
+            if await self.attempt():
+                return True
+        return False
 
     async def exercised(self, lease: str) -> dict[str, Any]:
         """The evidence, once it holds or two seconds were not enough."""
@@ -71,7 +92,7 @@ class FaultSuite:
 
     @pytest.mark.parametrize("fault", FAULTS)
     async def test_a_fault_is_seen_in_force_then_met_then_undone(self, ground: Ground, fault: str) -> None:
-        assert await ground.attempt()
+        assert await ground.serves()
         lease = await ground.inject(fault)
         assert (lease["state"], lease["in_force"]["holds"]) == ("in-force", True), lease
         assert lease["in_force"]["facts"]
@@ -82,12 +103,12 @@ class FaultSuite:
         assert (undone["state"], undone["undone"]["holds"]) == ("undone", True), undone
         assert undone["in_force"]["holds"]
         assert undone["exercised"]["holds"]
-        assert await ground.attempt()
+        assert await ground.serves()
 
     @pytest.mark.parametrize("fault", FAULTS)
     async def test_a_fault_that_nobody_met_is_not_exercised(self, ground: Ground, fault: str) -> None:
         for _ in range(3):
-            assert await ground.attempt()
+            assert await ground.serves()
         lease = await ground.inject(fault)
         (undone,) = await ground.keeper.undo(run="a-run")
         assert undone["id"] == lease["id"]
@@ -99,7 +120,7 @@ class FaultSuite:
         assert not await ground.attempt()
         assert (await ground.exercised(earlier["id"]))["holds"]
         await ground.keeper.undo(lease=earlier["id"])
-        assert await ground.attempt()
+        assert await ground.serves()
         lease = await ground.inject(fault)
         (undone,) = await ground.keeper.undo(lease=lease["id"])
         assert not undone["exercised"]["holds"], undone["exercised"]
@@ -115,7 +136,7 @@ class FaultSuite:
         await never_injected.undo(ground.runtime)
         assert (await never_injected.undone(ground.runtime)).holds
         assert processes(ground) == before
-        assert await ground.attempt()
+        assert await ground.serves()
 
     @pytest.mark.parametrize("fault", FAULTS)
     async def test_wrong_arguments_break_nothing(self, ground: Ground, fault: str) -> None:
@@ -125,9 +146,9 @@ class FaultSuite:
         assert problem.key == f"arguments.{next(iter(WRONG[fault]))}"
         assert problem.mend
         assert ground.keeper.leases() == []
-        assert await ground.attempt()
+        assert await ground.serves()
 
-    @pytest.mark.parametrize("fault", ["kill", "pause"])
+    @pytest.mark.parametrize("fault", [name for name, (target, _) in FAULTS.items() if target == SERVICE])
     async def test_a_target_without_a_process_is_refused(self, ground: Ground, fault: str) -> None:
         await ground.end()
         with pytest.raises(InputError, match="no process"):
@@ -152,7 +173,7 @@ class FaultSuite:
         await ground.inject("latency")
         await ground.inject("kill")
         assert [lease["state"] for lease in await ground.keeper.undo(all=True)] == ["undone", "undone"]
-        assert await ground.attempt()
+        assert await ground.serves()
 
     async def test_the_journal_tells_the_story_in_order(self, ground: Ground) -> None:
         lease = await ground.inject("kill")

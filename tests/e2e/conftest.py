@@ -20,7 +20,8 @@ def gameday() -> Iterator[Gameday]:
 @pytest.fixture(scope="session")
 def running() -> Iterator[Gameday]:
     with gameday_in_new_state() as new:
-        new.run("up", "--wire", "all", "--time-scale", TIME_SCALE)
+        # A leak is told after that time; a restart here takes a few seconds.
+        new.run("up", "--wire", "all", "--time-scale", TIME_SCALE, env={"GAMEDAY_UNDO_SECONDS": "15"})
         yield new
 
 

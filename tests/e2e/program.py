@@ -26,12 +26,12 @@ TIME_SCALE = "30"
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], timeout: float, what: str) -> T:
-    """The first true value of `condition`; fails when `timeout` seconds have passed."""
+def until(condition: Callable[[], T], timeout: float, what: str, every: float = 0.05) -> T:
+    """The first true value of `condition`, asked `every` so many seconds; fails when `timeout` of them have passed."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
         assert time.monotonic() < deadline, f"{timeout:g} s passed: {what}"
-        time.sleep(0.05)
+        time.sleep(every)
     return value
 
 

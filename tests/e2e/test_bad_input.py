@@ -61,8 +61,8 @@ def test_an_image_without_a_local_server_is_named_and_so_are_all_others(gameday:
     [
         ("healthcheck: *http-health", "healthchek: *http-health", "healthchek"),
         ("telemetry:\n", "telemetri:\n", "telemetri"),
-        ("on-loss: {llm-emulator: fallback}", "on-lose: {llm-emulator: fallback}", "on-lose"),
-        ("on-loss: {llm-emulator: fallback}", "on-loss: {llm-emulator: falback}", "falback"),
+        ("on-loss: {llm-emulator: fallback,", "on-lose: {llm-emulator: fallback,", "on-lose"),
+        ("on-loss: {llm-emulator: fallback,", "on-loss: {llm-emulator: falback,", "falback"),
     ],
     ids=["compose", "x-gameday", "x-gameday-of-a-service", "x-gameday-value"],
 )
@@ -121,6 +121,6 @@ def test_doctor_finds_nothing_to_complain_of_here(gameday: Gameday) -> None:
 
 
 def test_an_experiment_on_an_unwired_system_says_how_to_wire_it(gameday: Gameday) -> None:
-    gameday.run("up", "--wire", "none")
+    gameday.run("up", "store", "--wire", "none")
     ran = gameday.run("experiment", "run", ROOT / "experiments/recommendation-down.yaml", code=2)
     says(ran, "gameday up --wire all")

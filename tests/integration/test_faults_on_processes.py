@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import pytest_asyncio
 from conformance.faults import EDGE, SERVICE, FaultSuite, Ground
 
 from gameday.catalogue import compose
@@ -37,11 +38,17 @@ services:
     environment: {API_URL: "http://api:80"}
 """
 # Two processes, as a server with a worker: the child must share the fate of its parent.
+# Each request wants memory, so that a shortage is met.
 API = """
-import os, subprocess
+import email.utils, mimetypes, os, subprocess
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 subprocess.Popen(["sleep", "1000"])
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), SimpleHTTPRequestHandler).serve_forever()
+mimetypes.init()
+class Hungry(SimpleHTTPRequestHandler):
+    def do_GET(self):
+        bytearray(64 * 1024 * 1024)
+        super().do_GET()
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Hungry).serve_forever()
 """
 DATABASE = """
 services:
@@ -54,6 +61,9 @@ services:
     command: [sleep, "1000"]
     environment: {DATABASE_URL: "postgresql://postgres:secret@db:5432/postgres"}
 """
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @asynccontextmanager
@@ -86,13 +96,14 @@ def wire_of(runtime: Runtime, edge: str) -> Wire:
 
 
 async def answers(wire: Wire, seconds: float = 0.15) -> bool:
-    """A request of a consumer that waits for at most `seconds`."""
+    """A request of a consumer that waits for at most `seconds` for the whole answer, its end included."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(wire.listen.host, wire.listen.port)
             writer.write(b"GET /api.py HTTP/1.0\r\n\r\n")
-            return (await reader.readline()).split()[1:2] == [b"200"]
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            return head.split()[1:2] == [b"200"] and body == API.encode()
     except (OSError, TimeoutError):
         return False
     finally:
@@ -100,21 +111,38 @@ async def answers(wire: Wire, seconds: float = 0.15) -> bool:
             writer.close()
 
 
-@pytest.fixture
-async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
-    async with system(tmp_path, COMPOSE) as (runtime, keeper):
+@asynccontextmanager
+async def standing(runtime: Runtime, keeper: LeaseKeeper) -> AsyncIterator[Ground]:
+    async def attempt() -> bool:
+        return await answers(wire_of(runtime, EDGE))
 
-        async def attempt() -> bool:
-            return await answers(wire_of(runtime, EDGE))
+    async def end() -> None:
+        for process in runtime.processes(SERVICE):
+            procfs.send(process, signal.SIGKILL)
+        async with asyncio.timeout(5):
+            while runtime.processes(SERVICE):
+                await asyncio.sleep(0.01)
 
-        async def end() -> None:
-            for process in runtime.processes(SERVICE):
-                procfs.send(process, signal.SIGKILL)
-            async with asyncio.timeout(5):
-                while runtime.processes(SERVICE):
-                    await asyncio.sleep(0.01)
+    yield Ground(runtime, keeper, attempt, end)
 
-        yield Ground(runtime, keeper, attempt, end)
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runtime]:
+    """One system for all stories that leave it whole, or dead."""
+    async with system(tmp_path_factory.mktemp("running"), COMPOSE) as (runtime, _):
+        yield runtime
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ground(running: Runtime, tmp_path: Path) -> AsyncIterator[Ground]:
+    if not running.processes(SERVICE):
+        await running.restart(SERVICE)
+    journal = Journal(tmp_path / "leases.jsonl")
+    keeper = LeaseKeeper(running, running.catalogue, journal, Patience(inject=3.0))
+    async with standing(running, keeper) as ground:
+        yield ground
+    await keeper.close()
+    journal.close()
 
 
 class TestFaults(FaultSuite):
@@ -133,12 +161,14 @@ async def test_a_killed_service_stays_dead_until_the_lease_is_undone(ground: Gro
         await asyncio.sleep(0.1)
 
 
-async def test_a_proxy_that_died_leaks_the_lease_of_its_edge(ground: Ground) -> None:
-    ground.keeper._patience = Patience(undo=0.5)
-    await ground.inject("latency")
-    wire = wire_of(ground.runtime, EDGE)
-    procfs.send(procfs.identify(wire.host.pid), signal.SIGKILL)  # type: ignore[attr-defined, arg-type]
-    (lease,) = await ground.keeper.undo(run="a-run")
+async def test_a_proxy_that_died_leaks_the_lease_of_its_edge(tmp_path: Path) -> None:
+    async with system(tmp_path, COMPOSE) as (runtime, keeper):
+        keeper._patience = Patience(undo=0.5)
+        await keeper.inject("latency", EDGE, {"latency": 200}, 30.0, "a-run")
+        proxy = procfs.identify(wire_of(runtime, EDGE).host.pid)  # type: ignore[attr-defined]
+        assert proxy is not None
+        procfs.send(proxy, signal.SIGKILL)
+        (lease,) = await keeper.undo(run="a-run")
     assert lease["state"] == "leaked"
     assert "edge proxy" in lease["error"]
     assert lease["mend"] == "gameday down && gameday up --wire all"
@@ -150,7 +180,7 @@ async def replicated(tmp_path: Path) -> AsyncIterator[tuple[Runtime, LeaseKeeper
         yield runtime, keeper
 
 
-pair = pytest.fixture(replicated)
+pair = pytest_asyncio.fixture(loop_scope="module")(replicated)
 
 
 @pytest.mark.parametrize("fault", ["kill", "pause"])

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import jwt
@@ -28,6 +28,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+
+from system.kit.signals import FallbackReason
 
 RECOMMENDATION = "api-gateway->recommendation-svc"
 CHAT = "api-gateway->chat-svc"
@@ -391,13 +393,22 @@ def test_cached_answers_expire(services: ServiceFactory, environment: dict[str, 
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
-def test_a_cache_that_is_gone_costs_no_answer(gateway: Service, redis_server: Server, how: signal.Signals) -> None:
+def test_a_cache_that_is_gone_costs_no_answer_and_is_told(
+    gateway: Service, redis_server: Server, how: signal.Signals
+) -> None:
+    def told(edge: str) -> float:
+        return sum(gateway.metric("fallback_total", edge=edge, reason=reason) for reason in get_args(FallbackReason))
+
+    before = told("api-gateway->cache"), told("api-gateway->store")
     redis_server.send(how)
     try:
         for _ in range(5):
             started = time.monotonic()
             assert recommended(gateway, uuid.uuid4().hex).json()["source"] == "model"
             assert time.monotonic() - started < 0.5
+        # Five answers that were not looked up, and could not be kept; five calls that were not counted.
+        assert told("api-gateway->cache") >= before[0] + 5
+        assert told("api-gateway->store") >= before[1] + 5
     finally:
         if how == signal.SIGSTOP:
             redis_server.send(signal.SIGCONT)
@@ -738,14 +749,29 @@ BAD_TOKENS = {
 }
 
 
+REASONS = (
+    "a bearer token is needed",
+    "not a token",
+    "not signed with the expected algorithm",
+    "signed with an unknown key",
+    "expired",
+    "not valid here",
+)
+
+
+def tokens_refused(gateway: Service) -> float:
+    return sum(gateway.metric("tokens_refused_total", reason=reason) or 0 for reason in REASONS)
+
+
 @pytest.mark.parametrize("bad", BAD_TOKENS.values(), ids=BAD_TOKENS)
-def test_a_bad_token_is_refused_everywhere(gateway: Service, bad: str) -> None:
-    headers = {"authorization": f"Bearer {bad}"}
+def test_a_bad_token_is_refused_everywhere_and_counted(gateway: Service, bad: str) -> None:
+    headers, before = {"authorization": f"Bearer {bad}"}, tokens_refused(gateway)
     assert_problem(gateway.http.get("/api/homepage", headers=headers), 401)
     assert_problem(gateway.http.post("/api/recommend", json={}, headers=headers), 401)
     answer = gateway.http.get("/api/users/me", headers=headers)
     assert_problem(answer, 401)
     assert answer.headers["www-authenticate"] == "Bearer"
+    assert tokens_refused(gateway) == before + 3
 
 
 def test_an_expired_token_is_refused_also_after_it_was_good(gateway: Service) -> None:
@@ -798,9 +824,11 @@ LENGTH, CHUNKED = "content-length: 4", "transfer-encoding: chunked"
         ("a b: c",),
     ],
 )
-def test_a_request_whose_end_is_doubtful_is_refused(
+def test_a_request_whose_end_is_doubtful_is_refused_and_counted(
     gateway: Service, accounts: Upstream, headers: tuple[str, ...]
 ) -> None:
+    before = gateway.metric("requests_malformed_total")
+    assert before is not None
     request = "\r\n".join(
         ("POST /api/users/login HTTP/1.1", "host: x", *headers, "", "0", "", "GET / HTTP/1.1", "", "")
     )
@@ -809,8 +837,12 @@ def test_a_request_whose_end_is_doubtful_is_refused(
         answer = b""
         while piece := connection.recv(4096):
             answer += piece
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["status"] == 400
     assert answer.count(b"HTTP/1.1") == 1
+    assert gateway.metric("requests_malformed_total") == before + 1
     assert not accounts.requests
 
 
@@ -831,6 +863,14 @@ def test_trace_and_correlation_id_go_on_to_the_provider(gateway: Service, recomm
     assert (
         line.items() >= {"trace_id": trace, "service": "api-gateway", "route": "/api/homepage", "status": 200}.items()
     )
+
+
+def test_a_provider_has_less_time_than_the_caller_so_that_a_fallback_comes_before_the_caller_leaves(
+    gateway: Service, recommendation: Upstream
+) -> None:
+    assert recommended(gateway, "u-in-time", limit=3).status_code == 200
+    (told,) = [headers for _, headers, *_ in recommendation.requests[-1:]]
+    assert 4000 < int(told["x-timeout-ms"]) <= 4750
 
 
 @pytest.mark.parametrize("forged", ["x" * 65, 'a"b', "a b"])

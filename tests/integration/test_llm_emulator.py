@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import httpx
 import pytest
 from servers import Service, ServiceFactory
+
+from gameday.catalogue import Catalogue
+from gameday.catalogue import Service as Described
+from gameday.catalogue.model import Location
+from gameday.faults import registry
+from gameday.journal import Journal
+from gameday.leases import LeaseKeeper
+from gameday.runtime import Endpoint
+from gameday.runtime.fake import FakeRuntime
 
 MODEL = "claude-haiku-4-5"
 QUESTION: list[Any] = [{"role": "user", "content": "How do I pitch a tent in the rain?"}]
@@ -91,6 +101,15 @@ def test_on_the_wire_each_event_is_named_and_a_ping_comes_third(emulator: Servic
     for part in answer.text.strip().split("\n\n"):
         name, data = part.split("\n")
         assert f'"type": "{name.removeprefix("event: ")}"' in data
+
+
+async def test_the_async_client_gets_the_same_message(client: anthropic.Anthropic, emulator: Service) -> None:
+    asked: Any = {"model": MODEL, "max_tokens": 200, "messages": QUESTION}
+    async with anthropic.AsyncAnthropic(base_url=str(emulator.http.base_url), api_key="k") as other:
+        message = await other.messages.create(**asked)
+        counted = await other.messages.count_tokens(model=MODEL, messages=asked["messages"])
+    assert message.content == client.messages.create(**asked).content
+    assert (message.stop_reason, message.usage.input_tokens) == ("end_turn", counted.input_tokens)
 
 
 async def test_the_async_client_streams_too(emulator: Service) -> None:
@@ -268,3 +287,34 @@ def test_the_admin_api_wants_its_token_and_a_loopback_name(emulator: Service, se
     assert wrong.status_code == 422
     plain = services("system.llm_emulator")
     assert httpx.get(f"{plain.http.base_url}/admin/faults", trust_env=False).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["overloaded", "rate-limit", "slow-first-token", "cut-stream", "malformed", "token-burn"]
+)
+async def test_a_fault_of_a_model_is_a_lease(
+    emulator: Service, client: anthropic.Anthropic, tmp_path: Path, name: str
+) -> None:
+    where = Location(Path("compose.yml"), 1)
+    described = Described("model", where, expose=(3009,), environment={"ADMIN_TOKEN": TOKEN})
+    catalogue = Catalogue((where.file,), Path(), "test", {"model": described}, ())
+    runtime = FakeRuntime(catalogue, tmp_path)
+    runtime.endpoint = lambda service, port=None: Endpoint("127.0.0.1", emulator.port)  # type: ignore[method-assign]
+    await runtime.start()
+    journal = Journal(tmp_path / "leases.jsonl")
+    keeper = LeaseKeeper(runtime, catalogue, journal)
+    slow = {"seconds": 0.05} if name == "slow-first-token" else {}
+    for met in (False, True):
+        lease = await keeper.inject(name, "model", slow, 30.0, "a-run")
+        assert (lease["state"], lease["exercised"]["holds"]) == ("in-force", False), lease
+        if met:
+            with suppress(anthropic.AnthropicError, ValueError):
+                await asyncio.to_thread(client.messages.create, model=MODEL, max_tokens=50, messages=QUESTION)
+        (undone,) = await keeper.undo(lease=lease["id"])
+        assert (undone["state"], undone["exercised"]["holds"]) == ("undone", met), undone
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        assert emulator.http.get("/admin/faults", headers=headers).json() == []
+    never = registry.FAULTS[name]("model", {})
+    await never.undo(runtime)
+    assert (await never.undone(runtime)).holds
+    journal.close()

@@ -411,6 +411,85 @@ async def test_jitter_spreads_the_latency(proxy: ProxyHost) -> None:
     assert max(times) > 0.075
 
 
+async def test_bandwidth_lets_everything_through_at_its_rate_and_makes_the_sender_wait(proxy: ProxyHost) -> None:
+    async with provider(echo) as upstream:
+        wire = await proxy.open(EDGE, upstream)
+        await wire.add(toxic("bandwidth", rate=200, stream="upstream"))
+        block = os.urandom(60_000)
+        streams = await dial(wire.listen)
+        assert 0.29 <= await ask(streams, block) < 1
+        streams[1].write(bytes(8 * MIB))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(streams[1].drain(), 0.3)
+        # What a socket and one read of the proxy hold, not all that it was sent.
+        assert (await wire.counters()).bytes_up < 4 * MIB
+        streams[1].transport.abort()
+
+
+async def test_a_slicer_cuts_a_chunk_and_loses_nothing(proxy: ProxyHost) -> None:
+    async with provider(echo) as upstream:
+        wire = await proxy.open(EDGE, upstream)
+        await wire.add(toxic("slicer", average_size=100, size_variation=50, delay=20_000))
+        reader, writer = await dial(wire.listen)
+        question = os.urandom(1000)
+        writer.write(question)
+        pieces: list[bytes] = []
+        async with asyncio.timeout(5):
+            while len(b"".join(pieces)) < len(question):
+                pieces.append(await reader.read(1000))
+        writer.close()
+    assert b"".join(pieces) == question
+    assert len(pieces) > 4
+    assert all(len(piece) <= 150 for piece in pieces[:2])
+
+
+async def test_slow_close_delays_the_end_and_nothing_else(proxy: ProxyHost) -> None:
+    async with provider(echo) as upstream:
+        wire = await proxy.open(EDGE, upstream)
+        await wire.add(toxic("slow_close", delay=300))
+        reader, writer = await dial(wire.listen)
+        assert await ask((reader, writer)) < 0.2
+        assert (await wire.counters()).met == 0
+        started = time.monotonic()
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        assert 0.29 <= time.monotonic() - started < 2
+        writer.close()
+        assert (await wire.counters()).met == 1
+
+
+@pytest.mark.parametrize("stream", ["upstream", "downstream"])
+async def test_limit_data_closes_a_connection_once_that_much_has_passed(proxy: ProxyHost, stream: str) -> None:
+    async with provider(echo) as upstream:
+        wire = await proxy.open(EDGE, upstream)
+        await wire.add(toxic("limit_data", bytes=10, stream=stream))
+        reader, writer = await dial(wire.listen)
+        assert await ask((reader, writer), b"12345678") < 0.5
+        writer.write(b"90abcdef")
+        async with asyncio.timeout(5):
+            assert await reader.read() == (b"90" if stream == "downstream" else b"")
+        writer.close()
+        counters = await wire.counters()
+        assert (counters.met, counters.unanswered) == (1, 0)
+
+
+async def test_what_limit_data_let_through_arrives_though_the_provider_was_not_reached_yet(proxy: ProxyHost) -> None:
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.set_result(await reader.read())
+        writer.close()
+
+    async with provider(hear) as upstream:
+        wire = await proxy.open(EDGE, upstream)
+        await wire.add(toxic("limit_data", bytes=4, stream="upstream"))
+        with socket.create_connection((wire.listen.host, wire.listen.port)) as connection:
+            connection.sendall(b"a question that is too long")
+            async with asyncio.timeout(5):
+                assert await heard == b"a qu"
+
+
 async def test_timeout_closes_a_connection_after_its_time(proxy: ProxyHost) -> None:
     async with provider(echo) as upstream:
         wire = await proxy.open(EDGE, upstream)

@@ -96,7 +96,7 @@ async def test_what_waits_for_a_crashed_service_is_never_started(make: Make) -> 
 
 
 async def test_a_job_that_completed_lets_the_others_start(make: Make, tmp_path: Path) -> None:
-    services = json.loads(service(f"echo done > {tmp_path}/done"))
+    services = json.loads(service(f"sleep 0.5; echo done > {tmp_path}/done"))
     services["services"]["web"] = {
         "build": ".", "command": ["/bin/sh", "-c", f"cat {tmp_path}/done; sleep 60"],
         "depends_on": {"app": {"condition": "service_completed_successfully"}},
@@ -106,6 +106,18 @@ async def test_a_job_that_completed_lets_the_others_start(make: Make, tmp_path: 
     await runtime.wait_ready(20)
     await until(lambda: runtime.logs("web").read_text() == "done\n")
     assert await state(runtime, "app") is State.EXITED
+
+
+async def test_a_job_that_failed_keeps_the_others_from_starting(make: Make) -> None:
+    services = json.loads(service("sleep 0.3; exit 3"))
+    services["services"]["web"] = {
+        "build": ".", "command": ["sleep", "60"],
+        "depends_on": {"app": {"condition": "service_completed_successfully"}},
+    }  # fmt: skip
+    runtime = make(json.dumps(services))
+    with pytest.raises(NotReady, match="app: ended before its work was done: exit code 3"):
+        await runtime.start()
+    assert await state(runtime, "web") is State.PENDING
 
 
 async def test_a_stopped_process_and_one_that_ignores_sigterm_are_ended(make: Make) -> None:
@@ -118,6 +130,29 @@ async def test_a_stopped_process_and_one_that_ignores_sigterm_are_ended(make: Ma
         procfs.send(process, signal.SIGSTOP)
     await runtime.stop()
     assert not runtime.members()
+
+
+async def test_the_keeper_of_traces_ends_after_who_sends_it_some(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "keeper.py").write_text(
+        "import os, signal, socket\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+        "listening = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
+        "signal.sigwait({signal.SIGTERM})\n"
+        f"open('{tmp_path}/ended', 'a').write('keeper ')\n"
+    )
+    slow = f"trap 'sleep 0.3; echo app >> {tmp_path}/ended; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    text = json.loads(service(slow, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://keeper:4318"}))
+    text["x-gameday"] = {"telemetry": {"traces": "keeper"}}
+    text["services"]["keeper"] = {
+        "build": ".", "command": [sys.executable, str(tmp_path / "keeper.py")],
+        "environment": {"PORT": 4318}, "expose": ["4318"],
+    }  # fmt: skip
+    runtime = make(json.dumps(text), wired=False)
+    await runtime.start()
+    await runtime.wait_ready(20)
+    await until(lambda: "ready" in runtime.logs("app").read_text())
+    await runtime.stop()
+    assert (tmp_path / "ended").read_text().split() == ["app", "keeper"]
 
 
 async def test_daemonised_children_belong_to_their_service_and_end_with_it(make: Make, tmp_path: Path) -> None:

@@ -248,6 +248,8 @@ def test_the_evaluation_is_a_command_and_the_index_loses_next_to_nothing(service
     rows = {line[:24].strip(): [float(cell) for cell in line[24:].split()] for line in ran.stdout.splitlines()[2:]}
     recall, precision = 0, 1
     assert rows["HNSW"][recall] >= 0.95
+    # What the words bring in takes the place of some that are only near: 0.87 when it was last looked at.
+    assert rows["hybrid"][recall] >= 0.8
     assert rows["hybrid"][precision] > rows["words alone (fallback)"][precision] + 0.2
 
 

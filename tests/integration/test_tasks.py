@@ -79,7 +79,7 @@ def worker(
         CALLBACK_URLS=f"api-gateway={gateway.http.base_url}",
         ANTHROPIC_BASE_URL=str(emulator.http.base_url),
         ANTHROPIC_API_KEY="k",
-        RETRY_SECONDS="0.05",
+        BUS_RETRY_SECONDS="0.05",
         CALLBACK_WAIT_SECONDS="0.05",
         BREAKER_RESET_SECONDS="0.2",
     )

@@ -99,7 +99,7 @@ def worker(
         WEBHOOK_SECRET=SECRET,
         ANTHROPIC_BASE_URL=str(emulator.http.base_url),
         ANTHROPIC_API_KEY="k",
-        RETRY_SECONDS="0.02",
+        BUS_RETRY_SECONDS="0.02",
         CALLBACK_WAIT_SECONDS="0.02",
         CALLBACK_LONGEST_WAIT_SECONDS="0.2",
         CALLBACK_ATTEMPTS="4",

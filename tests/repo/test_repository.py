@@ -193,6 +193,11 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{name(page)} links to {target}"
 
 
+def test_no_two_test_modules_have_one_name() -> None:
+    names = [path.name for folder in ("tests", "contracts") for path in (ROOT / folder).rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_no_two_decisions_have_one_number() -> None:
     numbers = [path.name[:4] for path in committed("docs/decisions/*.md")]
     assert sorted(set(numbers)) == sorted(numbers)

@@ -162,6 +162,18 @@ def test_a_breaker_of_another_edge_says_nothing() -> None:
         (h.without("alert", lambda data: data["status"] == "resolved"), REFUTED, "no notification that it did resolve"),
         (h.change("alert", lambda data: data["status"] == "firing", received_wall=1019.0), REFUTED, "8s to fire"),
         (h.change("alert", lambda data: data["status"] == "firing", started_wall=900.0), REFUTED, "did fire"),
+        (h.change("alert", lambda data: data["status"] == "firing", started_wall=h.INJECT - 0.1), REFUTED, "did fire"),
+        # The fault was felt, and even told, before it was seen to be in force.
+        (
+            h.change(
+                "alert",
+                lambda data: data["status"] == "firing",
+                started_wall=h.INJECT + 0.1,
+                received_wall=h.INJECT + 0.5,
+            ),
+            CONFIRMED,
+            "fired 0ms",
+        ),
         (h.change("alert", lambda data: data["status"] == "resolved", received_wall=1033.9), REFUTED, "to resolve"),
         (h.add(h.firing(1003.0)), INCONCLUSIVE, "in the control window: RecommendationUnavailable was firing"),
         (h.add(h.alert("firing", 1003.0)), INCONCLUSIVE, "RecommendationUnavailable was delivered"),
@@ -238,6 +250,48 @@ def test_silent_alert(spoil: Spoil, verdict: Verdict) -> None:
 def test_evidence(held: list[dict[str, Any]], verdict: Verdict, words: str) -> None:
     (finding,) = evidence.check(h.history(h.leases(*held)(h.good())))
     assert (finding.verdict, words in told(finding)) == (verdict, True), told(finding)
+
+
+def test_the_load_itself_meets_the_fault_of_the_service_that_it_addresses() -> None:
+    entry = h.lease(target="api-gateway", exercised={"holds": False, "facts": {}})
+    entries = [
+        ("lease", {"phase": "undone", "lease": entry}) if kind == "lease" else (kind, data) for kind, data in h.good()
+    ]
+
+    def met(load_target: str, status: int | None) -> Verdict:
+        changed = [
+            (kind, data | {"load_target": load_target})
+            if kind == "run"
+            else (kind, data | {"status": status, "error": "refused"})
+            if kind == "request" and data["intended_wall"] > h.IN_FORCE + 1
+            else (kind, data)
+            for kind, data in entries
+        ]
+        (finding,) = evidence.check(h.history(changed))
+        return finding.verdict
+
+    assert met("api-gateway", None) is Verdict.CONFIRMED
+    assert met("api-gateway", 503) is Verdict.NOT_INJECTED
+    assert met("user-svc", None) is Verdict.NOT_INJECTED
+
+
+def test_no_answer_at_all_is_what_users_of_a_dead_gateway_see() -> None:
+    expected = Users.model_validate({"route": h.ROUTE, "status": "none", "before": 200, "bad": "<= 1 of 300"})
+
+    def seen(**changes: Any) -> Finding:
+        entries = [
+            (kind, data | changes)
+            if kind == "request" and h.IN_FORCE <= data["intended_wall"] <= h.UNDONE
+            else (kind, data)
+            for kind, data in h.good()
+        ]
+        return users.check(h.history(entries), expected, TimeScale(30))
+
+    assert seen(status=None, error="refused", json=None).verdict is Verdict.CONFIRMED
+    assert seen().verdict is Verdict.REFUTED
+    assert seen(status=502, json=None).verdict is Verdict.REFUTED
+    with pytest.raises(ValueError, match="needs `before`"):
+        Users.model_validate({"route": h.ROUTE, "status": "none"})
 
 
 def test_each_lease_has_evidence_of_its_own() -> None:
@@ -327,6 +381,24 @@ def test_windows_wait_until_everybody_spoke() -> None:
         assert not module.spoken(before, expectation, "fault"), module
         assert not module.spoken(before, expectation, "recovery"), module
     assert alerts.spoken(before, Alert(name="x", silent=True), "fault")
+
+
+def test_a_control_window_lasts_until_the_judge_has_enough_of_it() -> None:
+    def spoke(requests: int) -> bool:
+        entries = h.without("request")(h.good())
+        entries += [h.request(h.CONTROL + number / 10) for number in range(requests)]
+        return users.spoken(View(h.history(entries)), EXPECT.users[0], "control")
+
+    assert spoke(users.RETURNED)
+    assert not spoke(users.RETURNED - 1)
+
+
+def test_any_request_that_failed_is_unrest() -> None:
+    """Of a route that the experiment does not ask for, too: the judge would not take it."""
+    entries = [*h.good(), h.request(h.CONTROL + 1, route="GET /other", status=503)]
+    view = View(h.history(entries))
+    assert "GET /other: status 503" in control.unrest(view, Span(h.CONTROL, h.INJECT))
+    assert control.unrest(view, Span(h.CONTROL + 2, h.INJECT)) == ""
 
 
 def test_what_is_not_at_rest_without_a_fault_is_named() -> None:

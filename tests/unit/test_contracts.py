@@ -63,7 +63,7 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     @contextmanager
     def instance(*_: Any, **__: Any) -> Any:
-        yield Endpoint("127.0.0.1", 40080)
+        yield {80: Endpoint("127.0.0.1", 40080)}
 
     def say(wanted: verifier.Verification, *, timeout: float) -> dict[str, Any]:
         said["asked"].append(wanted)

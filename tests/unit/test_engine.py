@@ -23,6 +23,7 @@ from gameday.state import State
 from gameday.tools.prometheus import Sample
 
 RATE = 400.0
+SCRAPE = 0.1
 
 
 class World:
@@ -30,7 +31,8 @@ class World:
 
     def __init__(self) -> None:
         self.began = time.time()
-        self.told = self.began
+        self.told = self.scraped = self.began
+        self.stored: list[Sample] = []
         self.broken = False
         self.lease: dict[str, Any] | None = None
         self.undone: list[str] = []
@@ -60,12 +62,14 @@ class World:
     def raw(self, _selector: str, seconds: float) -> list[Sample]:
         if self.blind:
             raise GamedayError("Prometheus does not answer")
-        now = time.time()
         labels = {"edge": h.EDGE, "job": "api-gateway"}
-        return [
-            Sample("circuit_breaker_state", labels, now, 2.0 if self.fallback else 0.0),
-            Sample("up", {"job": "api-gateway"}, now, 1.0),
-        ]
+        while self.scraped < time.time():
+            self.scraped += SCRAPE
+            self.stored += [
+                Sample("circuit_breaker_state", labels, self.scraped, 2.0 if self.fallback else 0.0),
+                Sample("up", {"job": "api-gateway"}, self.scraped, 1.0),
+            ]
+        return [sample for sample in self.stored if sample.wall >= time.time() - seconds]
 
     # The supervisor.
     def call(self, op: str, **_: Any) -> Any:
@@ -115,30 +119,45 @@ def world() -> World:
     return World()
 
 
-@pytest.fixture
-def windows(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    expect = {
-        "users": [{**h.EXPECT["users"][0], "bad": "<= 1 of 40"}],
-        "breaker": h.EXPECT["breaker"],
-    }
+EXPECT = {"users": [{**h.EXPECT["users"][0], "bad": "<= 1 of 40"}], "breaker": h.EXPECT["breaker"]}
+
+
+def made(world: World, directory: Path, before: Collector | None = None) -> Any:
+    """The windows of a run whose history stands in `directory`."""
     bench = SimpleNamespace(
-        control=world, prometheus=world, state=State(tmp_path / "state"), undo=world.undo, scale=TimeScale(30)
+        control=world, prometheus=world, state=State(directory / "state"), undo=world.undo, scale=TimeScale(30)
     )
     experiment = SimpleNamespace(
         name="x",
-        extension=SimpleNamespace(expect=Expect.model_validate(expect)),
+        extension=SimpleNamespace(expect=Expect.model_validate(EXPECT)),
         load=SimpleNamespace(profile=SimpleNamespace(users=[SimpleNamespace(rate=RATE)], timeout=0.2)),
     )
-    journal = Journal(tmp_path / "journal.jsonl")
-    collector = Collector(journal, bench, "r", world)  # type: ignore[arg-type]
-    collector.write("run", **{**h.good()[0][1], "expect": expect, "scrape_interval": 0.3, "slack": {}})
-    made = engine._Windows(bench, experiment, tmp_path, collector, Progress())  # type: ignore[arg-type]
-    toolkit = Toolkit(world, tmp_path)
-    monkeypatch.setattr(made, "_toolkit", lambda: toolkit)
+    directory.mkdir(exist_ok=True)
+    journal = Journal(directory / "journal.jsonl")
+    collector = Collector(journal, bench, "r", world, before)  # type: ignore[arg-type]
+    collector.write("run", **{**h.good()[0][1], "expect": EXPECT, "scrape_interval": 0.3, "slack": {}})
+    toolkit = Toolkit(world, directory)
+    turn = engine._Turn("r", directory, toolkit)  # type: ignore[arg-type]
+    made = engine._Windows(bench, experiment, turn, collector, Progress())  # type: ignore[arg-type]
+    recovering: list[bool] = []
+    return SimpleNamespace(
+        run=lambda: made.run(lambda: recovering.append(world.broken)),
+        recovering=recovering,
+        collector=collector,
+        toolkit=toolkit,
+        directory=directory,
+        made=made,
+        journal=journal,
+    )
+
+
+@pytest.fixture
+def windows(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr("gameday.collector._QUERY_EVERY", 0.1)
     monkeypatch.setattr(engine, "READING", 0.3)
-    yield SimpleNamespace(run=made.run, collector=collector, toolkit=toolkit, directory=tmp_path, made=made)
-    journal.close()
+    found = made(world, tmp_path / "first")
+    yield found
+    found.journal.close()
 
 
 def edges(directory: Path) -> list[tuple[str, str]]:
@@ -160,12 +179,42 @@ def test_three_windows_each_ended_as_soon_as_everybody_spoke(windows: Any, world
     assert len(view.requests(h.ROUTE, view.fault)) >= 40
     assert view.leases[0]["state"] == "undone"
     assert windows.toolkit.killed
+    assert windows.recovering == [False], "the next one may get ready once, after the undo"
+
+
+def test_the_end_of_a_recovery_is_the_next_control_window(windows: Any, world: World, tmp_path: Path) -> None:
+    windows.run()
+    undone = windows.collector.view.undone
+    time.sleep(1)  # what was asked meanwhile counts too
+    following = made(world, tmp_path / "second", windows.collector)
+    began = time.time()
+    following.run()
+    view = following.collector.view
+    control = view.window("control")
+    assert undone < control.start < began, "it began before the run did"
+    assert control.end - began < 0.9, "it need not be waited for"
+    assert edges(following.directory) == WHOLE
+    assert len(view.requests(h.ROUTE, control)) >= 40
+    assert view.leases[0]["state"] == "undone"
+    following.journal.close()
+
+
+def test_a_recovery_that_did_not_come_to_rest_is_no_control_window(windows: Any, world: World, tmp_path: Path) -> None:
+    windows.run()
+    world.odd_until = time.time() + 0.6
+    following = made(world, tmp_path / "second", windows.collector)
+    time.sleep(0.2)
+    following.run()
+    control = following.collector.view.window("control")
+    assert control.start > world.odd_until
+    assert control.end - control.start >= 0.9
+    following.journal.close()
 
 
 def test_the_control_window_begins_anew_where_something_is_not_at_rest(windows: Any, world: World) -> None:
     def odd_once(*_: Any, original: Any = windows.made._window) -> None:
         original(*_)
-        if _ == ("control", "start") and not world.odd_until:
+        if _[:2] == ("control", "start") and not world.odd_until:
             world.odd_until = time.time() + 0.3
 
     windows.made._window = odd_once

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from gameday import experiment
 from gameday.catalogue import Catalogue, compose
@@ -155,3 +158,47 @@ def test_a_problem_of_a_profile_is_told_once(tmp_path: Path) -> None:
 def test_the_published_schema_is_what_is_read() -> None:
     published = json.loads((ROOT / "docs/experiment.schema.json").read_text())
     assert published == experiment.schema(), "python -m gameday.experiment > docs/experiment.schema.json"
+
+
+MALFORMED = Path(__file__).parent / "malformed"
+
+
+def spoilt() -> list[tuple[str, str, int, str]]:
+    """Of each entry of the corpus its name, the experiment, and the line and words of what has to be told."""
+    found = []
+    for number, (good, old, new, line, words) in enumerate(YAML(typ="safe").load(MALFORMED / "corpus.yaml"), 1):
+        text = (MALFORMED / f"{good}.yaml").read_text()
+        assert old in text, old
+        found.append((f"{number:03}-{good}.yaml", text.replace(old, new, 1), line, words))
+    return found
+
+
+def test_a_hundred_malformed_files_are_each_told_with_their_line_and_a_mend(
+    catalogue: Catalogue, tmp_path: Path
+) -> None:
+    corpus = spoilt()
+    assert len(corpus) >= 100
+    for name, text, line, words in corpus:
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError) as told:
+            experiment.read(tmp_path / name, catalogue)
+        first = told.value.problems[0]
+        assert (first.line, first.message[: len(words)]) == (line, words), name
+        assert all(problem.mend and problem.file == tmp_path / name for problem in told.value.problems), name
+
+
+def test_all_malformed_files_are_told_at_once_with_exit_2(tmp_path: Path) -> None:
+    files = []
+    for name, text, _, _ in spoilt():
+        files.append(tmp_path / name)
+        files[-1].write_text(text)
+    command = [sys.executable, "-m", "gameday", "experiment", "check", *map(str, files)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"COLUMNS": "300"}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert [file.name for file in files if f"{file.name}:" not in done.stderr] == []
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("good", ["recommendation-down", "llm-slow", "llm-overloaded"])
+def test_what_the_malformed_files_were_made_of_is_fine(catalogue: Catalogue, good: str) -> None:
+    assert experiment.read(MALFORMED / f"{good}.yaml", catalogue).name == good

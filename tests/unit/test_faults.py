@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -53,7 +54,8 @@ async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
 
     async def attempt() -> bool:
         states = {procfs.state(process) for process in runtime.processes(SERVICE)}
-        reachable = not states & set("TZ")
+        limits = {resource.prlimit(process.pid, resource.RLIMIT_AS)[0] for process in real if procfs.alive(process)}
+        reachable = not states & set("TZ") and limits <= {resource.RLIM_INFINITY}
         await wire.attempt(reachable=reachable)
         return reachable and not await wire.toxics()
 
@@ -175,6 +177,50 @@ async def test_a_process_that_forks_while_it_is_paused_does_not_escape(ground: G
     await tree.freeze(ground.runtime, SERVICE, frozen)  # type: ignore[arg-type]
     assert frozen == set(whole)
     assert {procfs.state(process) for process in whole} == {"T"}
+
+
+async def test_who_does_not_heed_a_stop_is_killed_and_who_does_may_say_goodbye(tmp_path: Path) -> None:
+    runtime = FakeRuntime(catalogue(), tmp_path)
+    await runtime.start()
+    heard = tmp_path / "heard"
+    script = f"trap 'echo goodbye > {heard}; trap \"\" TERM; touch {heard}.deaf' TERM; while :; do sleep 0.05; done"
+    shell = subprocess.Popen(["sh", "-c", script], start_new_session=True)
+    while not procfs.tree([shell.pid])[1:]:
+        await asyncio.sleep(0.01)
+    process = procfs.identify(shell.pid)
+    assert process is not None
+    runtime.adopt(SERVICE, [process])
+    await registry.FAULTS["stop"](SERVICE, {"grace": 300}).inject(runtime, "a-lease", 30.0)
+    assert heard.read_text() == "goodbye\n"
+    assert shell.wait(5) == -signal.SIGKILL
+
+
+async def test_the_processor_is_given_and_taken_in_turns(ground: Ground) -> None:
+    lease = await ground.keeper.inject("cpu", SERVICE, {"share": 0.5, "period": 40}, 30.0, "a-run")
+    process = next(iter(ground.runtime.processes(SERVICE)))
+    seen: set[str | None] = set()
+    async with asyncio.timeout(5):
+        while not seen >= {"T", "S"}:
+            seen.add(procfs.state(process))
+            await asyncio.sleep(0.005)
+    (undone,) = await ground.keeper.undo(lease=lease["id"])
+    assert undone["in_force"]["holds"]
+    assert procfs.state(process) == "S"
+
+
+async def test_a_limit_of_memory_leaves_its_headroom_and_goes_again(ground: Ground) -> None:
+    before = {each: resource.prlimit(each.pid, resource.RLIMIT_AS) for each in ground.runtime.processes(SERVICE)}
+    lease = await ground.keeper.inject("memory", SERVICE, {"headroom": 8}, 30.0, "a-run")
+    for process in before:
+        mapped = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        assert resource.prlimit(process.pid, resource.RLIMIT_AS)[0] - mapped == 8 * 1024 * 1024
+    await ground.keeper.undo(lease=lease["id"])
+    assert {each: resource.prlimit(each.pid, resource.RLIMIT_AS) for each in before} == before
+
+
+def test_a_fault_of_a_model_wants_a_service_with_an_admin_api() -> None:
+    assert "'api' is no service with an admin API" in wrong("overloaded", "api")
+    assert "did you mean 'factor'?" in wrong("token-burn", "api", factr=3)
 
 
 async def test_the_probe_tells_an_answer_from_silence_and_refusal() -> None:

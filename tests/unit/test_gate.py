@@ -111,7 +111,15 @@ def test_an_interrupt_is_no_verdict() -> None:
 def test_an_unknown_suite_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError) as told:
         gate.choose(["experimets", "laod"])
-    assert [problem.mend for problem in told.value.problems] == ["did you mean experiments?", "did you mean load?"]
+    assert [problem.mend for problem in told.value.problems] == [
+        "did you mean experiments or alerts?",
+        "did you mean load?",
+    ]
+
+
+def test_alerts_are_judged_by_what_experiments_showed() -> None:
+    assert gate.choose(["alerts"]) == ["experiments", "alerts"]
+    assert gate.choose(["load"]) == ["load"]
 
 
 def test_wrong_experiments_are_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_our_own_profiles_are_fine(project: Catalogue) -> None:
         ("rate: 40", "rate: 0", 3, "correct rate"),
         ("duration: 20s", "duration: 20", 4, "correct duration"),
         ("duration: 20s", "durations: 20s", 4, "did you mean duration?"),
-        ("duration: 20s", "target: api-gatewey", 4, "did you mean api-gateway?"),
+        ("duration: 20s", "target: api-gatewey", 4, "did you mean api-gateway or ai-worker?"),
         ("GET /api/homepage", "GETT /api/homepage", 7, "correct GETT /api/homepage"),
         ("p99:", "p98:", 7, "did you mean p99?"),
     ],

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from told import Told
 
 from system.chat.conversation import CUT, FALLBACK, FALLBACK_TEXT, Conversation, Delta, Done, Patience
 from system.chat.provider import End, Turn
@@ -70,7 +71,11 @@ def _no_deadline() -> None:
 
 
 def conversation(
-    model: Script, memory: Memory | None = None, breaker: CircuitBreaker | None = None, **patience: float
+    model: Script,
+    memory: Memory | None = None,
+    breaker: CircuitBreaker | None = None,
+    decisions: Told | None = None,
+    **patience: float,
 ) -> Conversation:
     return Conversation(
         model,
@@ -78,6 +83,7 @@ def conversation(
         breaker or CircuitBreaker(EDGE, Consecutive(3), 30),
         Meter(EDGE, model.name, 1.0, 5.0),
         Patience(**{"total": 5, "first": 1, "between": 1, "retries": 2, "backoff": 0.001} | patience),  # type: ignore[arg-type]
+        decisions=decisions or Told(),  # type: ignore[arg-type]
     )
 
 
@@ -222,6 +228,41 @@ async def test_who_hangs_up_while_the_model_thinks_frees_the_probe() -> None:
     probe.cancel()
     await asyncio.gather(probe, return_exceptions=True)
     assert (await told(talk))[0] == Delta("Hi.")
+
+
+@pytest.mark.parametrize(
+    ("steps", "stop_reason", "confidence"),
+    [
+        (["Hi.", END], "end_turn", 1.0),
+        (["Hi.", End("max_tokens", Usage(10, 5))], "max_tokens", 0.5),
+        (["Hi.", ProviderError("connection", "reset")], CUT, 0.5),
+        ([BUSY], FALLBACK, None),
+    ],
+)
+async def test_an_answer_is_told_to_the_audit_trail_without_its_text(
+    steps: list[Any], stop_reason: str, confidence: float | None
+) -> None:
+    decisions = Told()
+    await told(conversation(Script([steps]), decisions=decisions))
+    (decision,) = decisions.all
+    assert decision["type"] == "CHAT_ANSWER_GENERATED"
+    assert decision["model"] == (FALLBACK if confidence is None else "script")
+    assert (decision["output"]["stopReason"], decision["confidence"]) == (stop_reason, confidence)
+    assert decision["input"] == {"sessionId": "s1", "characters": len("hello")}
+    assert decision["output"]["characters"] == len("Hi." if confidence else FALLBACK_TEXT)
+    assert "Hi." not in str(decision)
+    assert "hello" not in str(decision)
+
+
+async def test_what_was_said_before_somebody_left_is_told_too() -> None:
+    decisions = Told()
+    answer = conversation(Script([["Hel", 60.0]]), decisions=decisions).answer("s1", "hello")
+    await anext(answer)
+    assert decisions.all == [], "the answer is not over"
+    await answer.aclose()
+    (decision,) = decisions.all
+    assert (decision["output"]["stopReason"], decision["confidence"]) == ("left", 0.5)
+    assert decision["output"]["characters"] == len("Hel")
 
 
 async def test_tokens_cost_and_fallbacks_are_counted() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -106,6 +107,51 @@ async def test_what_was_decided_while_the_broker_is_away_is_told_when_it_is_back
     assert sorted(numbers(broker)) == list(range(200))
 
 
+async def test_a_broker_that_is_away_is_asked_by_one_at_a_time() -> None:
+    class Counting(Broker):
+        """How many were asking when each asked."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asking: list[int] = []
+            self.out = 0
+
+        async def publish(self, event: str, body: BaseModel, **more: Any) -> None:
+            self.out += 1
+            self.asking.append(self.out)
+            try:
+                await super().publish(event, body, **more)
+            finally:
+                self.out -= 1
+
+    broker = Counting()
+    broker.away = True
+    async with Decisions(broker) as to:
+        for number in range(200):
+            tell(to, number)
+        async with asyncio.timeout(5):
+            while len(broker.asking) < decisions.AT_ONCE + 10:
+                await asyncio.sleep(0.001)
+        assert set(broker.asking[decisions.AT_ONCE :]) == {1}
+        broker.away = False
+        await told(broker, 200)
+    assert max(broker.asking[-100:]) == decisions.AT_ONCE, "back at work, it works as before"
+
+
+async def test_who_has_much_to_do_tells_slowly_until_the_end(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = itertools.count(step=100)
+    monkeypatch.setattr(decisions, "thread_time", lambda: next(busy))
+    monkeypatch.setattr(decisions, "LONGEST_REST_SECONDS", 60)
+    async with Decisions(broker) as to:
+        for number in range(50):
+            tell(to, number)
+        await told(broker, decisions.AT_ONCE)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(broker.kept) == decisions.AT_ONCE
+    assert len(broker.kept) == 50
+
+
 async def test_beyond_its_bounds_it_drops_and_counts(broker: Broker) -> None:
     broker.away = True
     before = counted("full")
@@ -137,6 +183,21 @@ async def test_an_error_that_nobody_expected_does_not_end_the_telling(broker: Br
         await asyncio.sleep(0.01)
         broker.error = None
         await told(broker, 1)
+
+
+async def test_one_that_fails_in_a_way_that_nobody_expected_does_not_hold_up_the_rest(broker: Broker) -> None:
+    class Odd(Broker):
+        async def publish(self, event: str, body: BaseModel, **more: Any) -> None:
+            if isinstance(body, Decision) and body.input["number"] == 0:
+                raise RuntimeError("who knows")
+            await super().publish(event, body, **more)
+
+    odd = Odd()
+    async with Decisions(odd) as to:
+        for number in range(40):
+            tell(to, 0 if number < 20 else number)
+        await told(odd, 20)
+    assert sorted(numbers(odd)) == list(range(20, 40))
 
 
 async def test_at_the_end_it_tells_what_waits(broker: Broker) -> None:

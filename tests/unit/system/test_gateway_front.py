@@ -11,10 +11,11 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from system.gateway import exchange, openapi, policies, routes
+from system.gateway import exchange, openapi, policies, routes, service
 from system.gateway.exchange import Answer, Exchange, Reply
 from system.gateway.front import FrontDoor, Route
 from system.gateway.policies import NO_LIMIT, Policy
+from system.gateway.settings import GatewaySettings
 from system.kit import deadline, problem
 
 POLICY = Policy("/echo", 2, "none", NO_LIMIT)
@@ -205,3 +206,15 @@ def test_parameters_and_bodies_are_described() -> None:
     body = paths["/api/chat"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body == {"$ref": "#/components/schemas/ChatSaid"}
     assert list(paths["/api/chat"]["post"]["responses"]["200"]["content"]) == ["text/event-stream"]
+
+
+async def test_a_page_of_a_known_origin_may_call_what_the_door_answers() -> None:
+    told = {"port": 1, "cors_origins": "https://shop.example", "user_url": "http://u", "recommendation_url": "http://r"}
+    more = {"chat_url": "http://c", "cache_url": "redis://c", "store_url": "redis://s"}
+    made = service.make(GatewaySettings(**told, **more))
+    ask = {"access-control-request-method": "GET"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://demo") as client:
+        allowed = await client.options("/api/homepage", headers={"origin": "https://shop.example", **ask})
+        refused = await client.options("/api/homepage", headers={"origin": "https://else.example", **ask})
+    assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "access-control-allow-origin" not in refused.headers

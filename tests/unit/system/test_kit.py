@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -233,3 +237,17 @@ async def test_a_deadline_only_gets_shorter() -> None:
     assert deadline.remaining(5) == 5
     deadline.within(0)
     assert deadline.remaining(60) == 0
+
+
+def test_a_collector_that_is_gone_does_not_hold_up_the_end() -> None:
+    """Left alone, the exporter would try again for longer than this process is given."""
+    told = "from system.kit import telemetry as t\nt.setup('demo')\nt.TRACER.start_span('x').end()\nt.flush()\n"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        collector = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        subprocess.run(
+            [sys.executable, "-c", told],
+            env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector},
+            check=True,
+            timeout=telemetry.FLUSH_SECONDS + 3,
+        )

@@ -11,9 +11,11 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from told import Told
 
 from system.kit import deadline, telemetry
 from system.kit.client import UnavailableError
+from system.kit.decisions import RECOMMENDED
 from system.recommendation import train
 from system.recommendation.features import Asked, Known
 from system.recommendation.recommender import Recommender
@@ -53,9 +55,14 @@ def memory() -> Memory:
 
 
 @pytest.fixture
-def recommender(models: Path, memory: Memory) -> Iterator[Recommender]:
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def recommender(models: Path, memory: Memory, told: Told) -> Iterator[Recommender]:
     deadline.clear()
-    recommender = Recommender(Serving(models), memory, max_batch=64, max_wait=0)  # type: ignore[arg-type]
+    recommender = Recommender(Serving(models), memory, told, max_batch=64, max_wait=0)  # type: ignore[arg-type]
     yield recommender
     recommender.close()
 
@@ -86,6 +93,26 @@ async def test_a_trace_tells_features_and_prediction(recommender: Recommender, s
         assert told[name].parent == top.get_span_context()
     assert told["model-predict"].attributes == {"model.version": answer.model_version}
     assert told["fetch-features"].end_time <= told["model-predict"].start_time
+
+
+async def test_what_the_model_decided_is_told_once(recommender: Recommender, told: Told) -> None:
+    answer = await recommender.recommend("user-0001", 3)
+    assert await recommender.recommend("user-0001", 3) == answer
+    (decision,) = told.all
+    assert (decision["type"], decision["user"], decision["model"]) == (RECOMMENDED, "user-0001", answer.model_version)
+    assert decision["output"] == {"items": [item.id for item in answer.items], "source": "model"}
+    assert decision["confidence"] == pytest.approx(sum(item.score for item in answer.items) / 3)
+    assert 0 < decision["confidence"] < 1
+
+
+async def test_what_is_popular_is_told_where_it_is_for_somebody(recommender: Recommender, told: Told) -> None:
+    await recommender.recommend("anonymous", 3)
+    assert told.all == []
+    telemetry.USER_ID.set("u-1")
+    await recommender.recommend("u-1", 3)
+    telemetry.USER_ID.set("")
+    (decision,) = told.all
+    assert (decision["user"], decision["model"], decision["confidence"]) == ("u-1", "popular", None)
 
 
 async def test_a_user_of_whom_nothing_is_known_gets_what_is_popular(recommender: Recommender) -> None:

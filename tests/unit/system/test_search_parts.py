@@ -20,6 +20,8 @@ from system.search import catalogue, embedder_build, fusion
 from system.search.embedder import Embedder
 from system.search.embedding import EDGE, Embedding
 from system.search.guard import Guard
+from system.search.models import Item
+from system.search.searcher import agreement
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,24 @@ def test_of_equals_the_first_seen_stays_first() -> None:
 def test_one_ranking_stays_as_it_is() -> None:
     assert list(fusion.fuse([[], ["c", "a", "b"]])) == ["c", "a", "b"]
     assert fusion.fuse([[], []]) == {}
+
+
+# How sure a ranking is.
+
+
+def items(*ids: str) -> list[Item]:
+    return [Item(id=id_, title=id_, score=1) for id_ in ids]
+
+
+def test_a_ranking_is_as_sure_as_words_and_meaning_agree() -> None:
+    assert agreement(items("a", "b", "c", "d"), ["a", "b", "x"], ["b", "c", "a"]) == 0.5
+    assert agreement(items("a"), ["a"], ["a"]) == 1
+    assert agreement(items("a"), [], ["a"]) == 0
+
+
+def test_where_words_alone_decided_or_nothing_was_found_nobody_is_sure() -> None:
+    assert agreement(items("a"), ["a"], None) is None
+    assert agreement([], [], ["a"]) is None
 
 
 # The catalogue.

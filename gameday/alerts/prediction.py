@@ -1,0 +1,30 @@
+"""How soon an alert is delivered when all of its calls or probes begin to fail: what a proof is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gameday.alerts.rules import arms
+from gameday.alerts.slos import Fallback, Slo, Slos
+from gameday.alerts.timers import delivery, timer
+
+
+def detection(slos: Slos, scale: float) -> Mapping[str, float]:
+    """Seconds by alert from the first failure to the notification, at worst, where everything fails.
+
+    Of an SLO the quickest arm counts. The share of failures that a window holds grows by the second, so that a limit
+    is crossed after that share of the window (SRE workbook, chapter 5: "detection time").
+    """
+    return {
+        **{slo.alert: _of_slo(slo, scale) + delivery(scale) for slo in slos.slo},
+        **{each.alert: _of_fallback(each, scale) + delivery(scale) for each in slos.fallback},
+    }
+
+
+def _of_slo(slo: Slo, scale: float) -> float:
+    return min(arm.burn * slo.budget * timer("long_window", scale, arm.long) for arm in arms(slo, scale))
+
+
+def _of_fallback(fallback: Fallback, scale: float) -> float:
+    hold = timer("for", scale, fallback.hold) if fallback.hold else 0.0
+    return fallback.share / 100 * timer("window", scale, fallback.window) + hold

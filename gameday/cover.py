@@ -1,0 +1,86 @@
+"""Which experiments the gate runs: few that break together all that any of them breaks.
+
+An experiment covers the families of its faults, each edge that they break, each breaker that it expects
+to open and each alert that it expects to fire. A set that covers whatever all experiments cover is
+found greedily (Chvatal 1979): the experiment that adds the most, again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gameday.catalogue import Catalogue
+from gameday.experiment import ACTIVITIES, Experiment
+from gameday.faults.registry import family
+
+# What one gate has time for.
+MOST = 15
+
+
+@dataclass(frozen=True)
+class Cover:
+    """`chosen` in the order in which the gate runs them; `left_out` says of each other one why."""
+
+    chosen: Sequence[Experiment]
+    left_out: Sequence[str]
+
+
+def cover(experiments: Sequence[Experiment], catalogue: Catalogue, most: int = MOST) -> Cover:
+    """At most `most` of `experiments`, and the same ones each time.
+
+    Where two add as much, it is the one that covers more, then the first by name.
+    """
+    breaks = {each.name: covers(each, catalogue) for each in experiments}
+    covered: set[str] = set()
+    chosen: list[Experiment] = []
+    rest = sorted(experiments, key=lambda each: each.name)
+    while rest and len(chosen) < most:
+        best = max(rest, key=lambda each: (len(breaks[each.name] - covered), len(breaks[each.name])))
+        if not (new := breaks[best.name] - covered):
+            break
+        covered |= new
+        chosen.append(best)
+        rest.remove(best)
+    return Cover(ordered(chosen), [_why(each, breaks[each.name] - covered) for each in rest])
+
+
+def ordered(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Those of one load after another, since a load takes time to begin."""
+    return sorted(experiments, key=lambda each: (each.load.name, each.name))
+
+
+def covers(experiment: Experiment, catalogue: Catalogue) -> set[str]:
+    """What the experiment breaks and expects, as words."""
+    expect = experiment.extension.expect
+    found = {f"breaker {each.edge}" for each in expect.breaker}
+    found |= {f"alert {each.name}" for each in expect.alerts if not each.silent}
+    for fault, target in _faults(experiment):
+        edges = catalogue.find(target) or tuple(catalogue.consumers(target))
+        found |= {f"faults of {family(fault)}s", *(f"edge {edge.name}" for edge in edges)}
+    return found
+
+
+def touches(experiment: Experiment, catalogue: Catalogue) -> set[str]:
+    """The services that the experiment is about: those it breaks, who talks with them, and where its load goes."""
+    names = {experiment.load.target(catalogue)}
+    for _, target in _faults(experiment):
+        edges = catalogue.find(target) or tuple(catalogue.consumers(target))
+        names |= {target, *(edge.consumer for edge in edges), *(edge.provider for edge in edges)}
+    return names & set(catalogue.services)
+
+
+def _faults(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """Kind and target of each injection of the method."""
+    for activity in experiment.source.data["method"]:
+        provider = activity["provider"]
+        if provider.get("module") == ACTIVITIES and provider.get("func") == "inject":
+            arguments: dict[str, Any] = provider.get("arguments", {})
+            yield str(arguments["fault"]), str(arguments["target"])
+
+
+def _why(experiment: Experiment, missing: set[str]) -> str:
+    if missing:
+        return f"experiment {experiment.name}: no time; nothing else covers {', '.join(sorted(missing))}"
+    return f"experiment {experiment.name}: others break what it breaks"

@@ -1,0 +1,88 @@
+"""The covering set of the gate, on the experiments of the reference system."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from gameday import experiment
+from gameday.catalogue import Catalogue, compose
+from gameday.cover import Cover, cover, covers, ordered
+from gameday.experiment import Experiment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return compose.load([ROOT / "docker-compose.yml"], environment={})
+
+
+@pytest.fixture(scope="module")
+def experiments(catalogue: Catalogue) -> list[Experiment]:
+    return experiment.check(experiment.files(ROOT), catalogue)
+
+
+def named(experiments: list[Experiment], name: str) -> Experiment:
+    return next(each for each in experiments if each.name == name)
+
+
+def names(found: Cover) -> list[str]:
+    return [each.name for each in found.chosen]
+
+
+def test_an_experiment_covers_its_faults_all_edges_that_they_break_its_breakers_and_alerts(
+    catalogue: Catalogue, experiments: list[Experiment]
+) -> None:
+    down = covers(named(experiments, "recommendation-down"), catalogue)
+    assert down >= {
+        "faults of services",
+        "edge api-gateway->recommendation-svc",
+        "breaker api-gateway->recommendation-svc",
+        "alert RecommendationUnavailable",
+    }
+    assert "alert HomepageUnavailable" not in down  # silent: nothing was proven of it
+    database = covers(named(experiments, "postgres-down"), catalogue)
+    assert {"edge user-svc->postgres", "edge search-svc->postgres"} <= database
+    slow = covers(named(experiments, "accounts-database-slow"), catalogue)
+    assert slow == {"faults of edges", "edge user-svc->postgres", "alert AccountsUnavailable"}
+
+
+def test_the_few_cover_what_all_cover_and_each_other_one_is_named(
+    catalogue: Catalogue, experiments: list[Experiment]
+) -> None:
+    found = cover(experiments, catalogue)
+    everything = set().union(*(covers(each, catalogue) for each in experiments))
+    assert set().union(*(covers(each, catalogue) for each in found.chosen)) == everything
+    assert len(found.chosen) <= 15
+    assert len(found.chosen) < len(experiments)
+    left = {each.name for each in experiments} - set(names(found))
+    assert {line.split()[1].rstrip(":") for line in found.left_out} == left
+    assert all("others break what it breaks" in line for line in found.left_out)
+
+
+def test_the_same_ones_are_chosen_whatever_their_order(catalogue: Catalogue, experiments: list[Experiment]) -> None:
+    assert names(cover(experiments[::-1], catalogue)) == names(cover(experiments, catalogue))
+    twins = [replace(experiments[0], name=name) for name in ("b", "a")]
+    assert names(cover(twins, catalogue)) == ["a"]
+
+
+def test_what_there_is_no_time_for_says_what_is_not_covered(
+    catalogue: Catalogue, experiments: list[Experiment]
+) -> None:
+    some = [named(experiments, name) for name in ("search-down", "recommendation-down")]
+    found = cover(some, catalogue, most=1)
+    most, least = sorted(some, key=lambda each: (-len(covers(each, catalogue)), each.name))
+    assert names(found) == [most.name]
+    (line,) = found.left_out
+    assert line.startswith(f"experiment {least.name}: no time; nothing else covers alert ")
+
+
+def test_experiments_of_one_load_follow_one_another(experiments: list[Experiment]) -> None:
+    loads = [each.load.name for each in ordered(experiments[::-1])]
+    assert len({*loads}) > 1
+    assert [load for index, load in enumerate(loads) if load not in loads[:index]] == sorted({*loads})
+    assert sum(before != after for before, after in pairwise(loads)) == len({*loads}) - 1
