@@ -134,8 +134,13 @@ class Bench:
         if self.catalogue.telemetry.slos is None:
             return 0.0
         slos = alerting.read(self.catalogue.telemetry.slos, self.catalogue)
-        mine = [fallback for fallback in slos.fallback if fallback.alert in names]
-        return max((self._excess("window", each.window) + self._excess("for", each.hold) for each in mine), default=0.0)
+        windows = {each.alert: each.window for each in slos.fallback}
+        holds = {each.alert: each.hold for each in slos.fallback} | {each.alert: each.hold for each in slos.queue}
+        mine = [name for name in holds if name in names]
+        return max(
+            (self._excess("window", windows.get(name, 0.0)) + self._excess("for", holds[name]) for name in mine),
+            default=0.0,
+        )
 
     def _excess(self, name: str, production: float) -> float:
         factor = self.scale.factor

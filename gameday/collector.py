@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gameday.bench import Bench
-from gameday.checks.view import View
+from gameday.checks.view import QUEUE_METRIC, View
 from gameday.errors import GamedayError
 from gameday.journal import History, Journal, Record
 from gameday.tools.alertmanager import Notifications
 from gameday.tools.locust import LoadChild
 from gameday.tools.prometheus import Sample
 
-METRICS = ("circuit_breaker_state", "circuit_breaker_transitions_total", "fallback_total")
+METRICS = ("circuit_breaker_state", "circuit_breaker_transitions_total", "fallback_total", QUEUE_METRIC)
 _SELECTOR = f'{{__name__=~"{"|".join((*METRICS, "up", "ALERTS"))}"}}'
 _QUERY_EVERY = 0.5
 _LEASES_EVERY = 0.2

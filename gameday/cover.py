@@ -1,8 +1,9 @@
 """Which experiments the gate runs: few that break together all that any of them breaks.
 
 An experiment covers the families of its faults, each edge that they break, each breaker that it expects
-to open and each alert that it expects to fire. A set that covers whatever all experiments cover is
-found greedily (Chvatal 1979): the experiment that adds the most, again and again.
+to open, each queue that it expects to fill and each alert that it expects to fire. A set that covers
+whatever all experiments cover is found greedily (Chvatal 1979): the experiment that adds the most,
+again and again.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def covers(experiment: Experiment, catalogue: Catalogue) -> set[str]:
     """What the experiment breaks and expects, as words."""
     expect = experiment.extension.expect
     found = {f"breaker {each.edge}" for each in expect.breaker}
+    found |= {f"queue {each.queue}" for each in expect.queues}
     found |= {f"alert {each.name}" for each in expect.alerts if not each.silent}
     for fault, target in _faults(experiment):
         edges = catalogue.find(target) or tuple(catalogue.consumers(target))

@@ -26,7 +26,7 @@ from gameday.checks.users import RETURNED
 from gameday.checks.view import Span
 from gameday.collector import Collector
 from gameday.errors import GamedayError, InputError
-from gameday.expectations import Alert, Breaker, Users
+from gameday.expectations import Alert, Breaker, Queue, Users
 from gameday.experiment import Experiment
 from gameday.journal import Journal
 from gameday.judge import JOURNAL, judge, read
@@ -41,6 +41,8 @@ WATCH_LIMIT = 30.0
 QUIET_LIMIT = 60.0
 INJECT_LIMIT = 30.0
 UNDO_LIMIT = 120.0
+# In which messages pile up that nobody takes: as fast as the load makes them, whatever the time scale.
+QUEUE_LIMIT = 20.0
 # From the moment something may happen last to the moment we have read of it.
 READING = 2.0
 # By which a window is sought where nothing is scraped.
@@ -328,22 +330,23 @@ class _Windows:
 
     def _allowed(self, expectation: Any, window: str) -> float:
         """Real seconds that the expectation may take in this window, and we to read of it."""
-        slack = self._collector.view.slack
+        scale, slack, limit = self._bench.scale, self._collector.view.slack, 0.0
         match expectation, window:
             case Users(recovers=bound), "recovery" if bound:
-                return self._real(bound.limit, slack("users"))
+                limit = scale.real(bound.limit, slack("users"))
             case Breaker(opens=bound, waits=waits), "fault":
-                return self._real(bound.limit, slack("breaker") + waits)
+                limit = scale.real(bound.limit, slack("breaker") + waits)
             case Breaker(closes=bound), "recovery":
-                return self._real(bound.limit, slack("breaker"))
+                limit = scale.real(bound.limit, slack("breaker"))
+            case Queue(), "fault":
+                limit = QUEUE_LIMIT
+            case Queue(drains=bound), "recovery":
+                limit = bound.limit + slack("breaker")
             case Alert(fires=bound, waits=waits), "fault" if bound:
-                return self._real(bound.limit, slack("alerts") + waits)
+                limit = scale.real(bound.limit, slack("alerts") + waits)
             case Alert(resolves=bound), "recovery" if bound:
-                return self._real(bound.limit, slack("alerts"))
-        return READING
-
-    def _real(self, limit: float, slack: float) -> float:
-        return self._bench.scale.real(limit, slack) + READING
+                limit = scale.real(bound.limit, slack("alerts"))
+        return limit + READING
 
 
 def plan(load: Load, bench: Bench, experiments: Sequence[Experiment]) -> Plan:

@@ -148,6 +148,17 @@ class Breaker(Strict):
     waits: Waits = 0.0
 
 
+class Queue(Strict):
+    """Messages wait in a queue while the fault is in force, and no more than before soon after it was undone.
+
+    `drains` is real time, never scaled: a consumer works as fast at every time scale.
+    """
+
+    queue: str = Field(pattern=r"^[^.\s]+\.\S+$", description="`<consumer>.<event>`")
+    waiting: int = Field(ge=1, description="Messages that wait at least at once")
+    drains: Limit
+
+
 class Alert(Strict):
     """An alert that fires and resolves, both delivered; or one that stays `silent`."""
 
@@ -169,12 +180,13 @@ class Alert(Strict):
 class Expect(Strict):
     users: tuple[Users, ...] = Field(default=(), strict=False)
     breaker: tuple[Breaker, ...] = Field(default=(), strict=False)
+    queues: tuple[Queue, ...] = Field(default=(), strict=False)
     alerts: tuple[Alert, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _something(self) -> Expect:
-        if not (self.users or self.breaker or self.alerts):
-            raise ValueError("expects nothing: name users, breaker or alerts")
+        if not (self.users or self.breaker or self.queues or self.alerts):
+            raise ValueError("expects nothing: name users, breaker, queues or alerts")
         return self
 
 

@@ -408,6 +408,7 @@ def _names(
     known: list[tuple[str, str, str, Collection[str] | None]] = [
         ("users", "route", "route of the load", routes),
         ("breaker", "edge", "edge", {*edges, *(f"{edge.name}:{edge.port}" for edge in catalogue.edges)}),
+        ("queues", "queue", "queue", catalogue.queues),
         ("alerts", "name", "alert", alerts),
     ]
     for kind, key, what, names in known:

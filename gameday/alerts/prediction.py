@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gameday.alerts.rules import arms
-from gameday.alerts.slos import Fallback, Slo, Slos
+from gameday.alerts.slos import Fallback, Queue, Slo, Slos
 from gameday.alerts.timers import delivery, timer
 
 
@@ -18,6 +18,7 @@ def detection(slos: Slos, scale: float) -> Mapping[str, float]:
     return {
         **{slo.alert: _of_slo(slo, scale) + delivery(scale) for slo in slos.slo},
         **{each.alert: _of_fallback(each, scale) + delivery(scale) for each in slos.fallback},
+        **{each.alert: _of_queue(each, scale) + delivery(scale) for each in slos.queue},
     }
 
 
@@ -28,3 +29,9 @@ def _of_slo(slo: Slo, scale: float) -> float:
 def _of_fallback(fallback: Fallback, scale: float) -> float:
     hold = timer("for", scale, fallback.hold) if fallback.hold else 0.0
     return fallback.share / 100 * timer("window", scale, fallback.window) + hold
+
+
+def _of_queue(queue: Queue, scale: float) -> float:
+    """Messages come as fast at every scale."""
+    hold = timer("for", scale, queue.hold) if queue.hold else 0.0
+    return queue.limit / queue.rate + hold

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gameday.alerts.rules import LONG, PROBE_JOB, arms, base, probes, window_label
-from gameday.alerts.slos import Arm, Fallback, Slo, Slos
+from gameday.alerts.slos import Arm, Fallback, Queue, Slo, Slos
 from gameday.alerts.timers import prometheus, timer
 
 
@@ -25,6 +25,7 @@ def tests(slos: Slos, scale: float) -> dict[str, dict[str, Any]]:
     armed = [(slo, arm) for slo in slos.slo for arm in arms(slo, scale)]
     quick = [test for slo, arm in armed if arm.long <= LONG for test in _of_arm(slo, arm, scale, step)]
     quick += [test for fallback in slos.fallback for test in _of_fallback(fallback, scale)]
+    quick += [test for queue in slos.queue for test in _of_queue(queue, scale)]
     files = {"rules_test.yml": _file(step, quick)}
     slow = [(slo, arm) for slo, arm in armed if arm.long > LONG]
     if slow:
@@ -115,6 +116,27 @@ def _of_fallback(fallback: Fallback, scale: float) -> Iterator[dict[str, Any]]:
     yield case("fires above its share, silent once the fallbacks stopped", min(100, fallback.share * 1.1), True)
     # Without traffic the share is 0/0, and nobody is to be woken by a NaN.
     yield _case(f"{fallback.alert}: silent without traffic", interval, {lost: "0x9", calls: "0x9"}, {9: (alert, False)})
+
+
+def _of_queue(queue: Queue, scale: float) -> Iterator[dict[str, Any]]:
+    """Two processes measure it: that is still one alert."""
+    interval = timer("scrape_interval", scale)
+    hold = timer("for", scale, queue.hold) if queue.hold else 0.0
+    samples = math.ceil(hold / interval) + 2
+    alert = _firing(queue.alert)
+
+    def case(story: str, values: str, expected: Mapping[int, tuple[str, bool]]) -> dict[str, Any]:
+        series = {f'queue_messages{{queue="{queue.queue}", instance="{each}"}}': values for each in ("a", "b")}
+        return _case(f"{queue.alert}: {story}", interval, series, expected)
+
+    yield case("silent at its limit", f"{queue.limit}x{samples}", {samples: (alert, False)})
+    yield case(
+        "fires above its limit, silent once the queue is empty",
+        f"{queue.limit + 1}x{samples} 0x2",
+        {samples: (alert, True), samples + 1: (alert, False)},
+    )
+    if hold:
+        yield case("silent for a moment above it", f"{queue.limit + 1}x0 0x{samples}", {0: (alert, False)})
 
 
 def _firing(alert: str, **labels: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gameday.alerts.slos import Alert, Arm, Fallback, Links, Slo, Slos
+from gameday.alerts.slos import Alert, Arm, Fallback, Links, Queue, Slo, Slos
 from gameday.alerts.timers import LONGEST_SCALED_WINDOW, prometheus, timer
 
 PROBE_JOB = "blackbox"
@@ -17,6 +17,7 @@ def groups(slos: Slos, scale: float) -> dict[str, Any]:
     """The content of `rules.yml`. Series and labels have the same names at every scale."""
     found = [_slo(slo, slos.links, scale) for slo in slos.slo]
     found += [_fallback(fallback, slos.links, scale) for fallback in slos.fallback]
+    found += [_queue(queue, slos.links, scale) for queue in slos.queue]
     return {"groups": found}
 
 
@@ -125,9 +126,24 @@ def _fallback(fallback: Fallback, links: Links, scale: float) -> dict[str, Any]:
             f"(limit {fallback.share:g} %).",
         ),
     }
-    if fallback.hold:
-        alert["for"] = prometheus(timer("for", scale, fallback.hold))
-    return {"name": f"fallback:{fallback.edge}", "rules": [recorded, alert]}
+    return {"name": f"fallback:{fallback.edge}", "rules": [recorded, alert | _hold(fallback.hold, scale)]}
+
+
+def _queue(queue: Queue, links: Links, scale: float) -> dict[str, Any]:
+    """Several processes measure a queue: its consumer, and those who publish to it."""
+    alert: dict[str, Any] = {
+        "alert": queue.alert,
+        "expr": f'max by (queue) (queue_messages{{queue="{queue.queue}"}}) > {queue.limit}',
+        "labels": {"severity": queue.severity},
+        "annotations": _annotations(
+            queue, links, f"{{{{ $value }}}} messages wait in {queue.queue} (limit {queue.limit})."
+        ),
+    }
+    return {"name": f"queue:{queue.queue}", "rules": [alert | _hold(queue.hold, scale)]}
+
+
+def _hold(seconds: float, scale: float) -> dict[str, str]:
+    return {"for": prometheus(timer("for", scale, seconds))} if seconds else {}
 
 
 def _annotations(alert: Alert, links: Links, value: str) -> dict[str, str]:

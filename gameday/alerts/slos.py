@@ -95,6 +95,16 @@ class Fallback(Alert):
     severity: Severity = "ticket"
 
 
+class Queue(Alert):
+    """Fires while more than `limit` messages wait in `queue`, which gets `rate` a second on an ordinary day."""
+
+    queue: str = Field(pattern=r"^\S+$")
+    limit: int = Field(ge=0)
+    rate: float = Field(gt=0)
+    hold: Duration = Field(default=0.0, ge=0, alias="for")
+    severity: Severity = "ticket"
+
+
 class Waiver(_Strict):
     """Until the day `until`, `owner` answers for an alert that nothing fires, or an experiment that no alert hears."""
 
@@ -122,11 +132,12 @@ class Slos(_Strict):
     links: Links = Links()
     slo: tuple[Slo, ...] = ()
     fallback: tuple[Fallback, ...] = ()
+    queue: tuple[Queue, ...] = ()
     waiver: tuple[Waiver, ...] = ()
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
-        return (*self.slo, *self.fallback)
+        return (*self.slo, *self.fallback, *self.queue)
 
 
 def read(path: Path, catalogue: Catalogue) -> Slos:
@@ -217,6 +228,7 @@ def _explain(kind: str, location: tuple[str | int, ...], text: str) -> tuple[str
 def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
     yield from _duplicates(where, slos)
     yield from _waived_strangers(where, slos)
+    yield from _strange_queues(where, slos, catalogue)
     kept = _retention(catalogue)
     for index, slo in enumerate(slos.slo):
         if slo.route not in catalogue.routes:
@@ -238,6 +250,14 @@ def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[P
             )
         if fallback.window > seconds(kept):
             yield _too_long(where, ("fallback", index, "window"), fallback.window, kept)
+
+
+def _strange_queues(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
+    known = catalogue.queues
+    for index, queue in enumerate(slos.queue):
+        if queue.queue.removesuffix(".dead") not in known:
+            mend = f"{suggestion(queue.queue, known)} (x-gameday.consumes of the compose file)"
+            yield where.problem(("queue", index, "queue"), "no queue of a consumer", mend, queue.queue)
 
 
 def _waived_strangers(where: _Lines, slos: Slos) -> Iterator[Problem]:
@@ -287,6 +307,7 @@ def _duplicates(where: _Lines, slos: Slos) -> Iterator[Problem]:
     named = [(("slo", i, "name"), slo.name) for i, slo in enumerate(slos.slo)]
     named += [(("slo", i, "alert"), slo.alert) for i, slo in enumerate(slos.slo)]
     named += [(("fallback", i, "alert"), fallback.alert) for i, fallback in enumerate(slos.fallback)]
+    named += [(("queue", i, "alert"), queue.alert) for i, queue in enumerate(slos.queue)]
     for location, value in named:
         key = (location[2], value)
         if key in seen:

@@ -115,6 +115,7 @@ class Service:
     """`environment` is complete: env_file, `.env` and defaults are resolved.
 
     `sources` are paths of what it is built of, relative to the project; none: all of its build context.
+    `consumes` are the events of which it takes messages, from a queue each: `<service>.<event>`.
     `number` says which of several replicas it is; None in a catalogue, and where there is only one.
     """
 
@@ -137,6 +138,7 @@ class Service:
     metrics_path: str | None = None
     provider_states: ProviderStates | None = None
     sources: tuple[str, ...] = ()
+    consumes: tuple[str, ...] = ()
     number: int | None = None
 
     @property
@@ -207,6 +209,11 @@ class Catalogue:
 
     def consumers(self, provider: str) -> Iterator[Edge]:
         return (edge for edge in self.edges if edge.provider == provider)
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """Where messages wait for their consumers: `<service>.<event>`."""
+        return frozenset(f"{each.name}.{event}" for each in self.services.values() for event in each.consumes)
 
     def replicas(self, name: str) -> tuple[Service, ...]:
         """All that `web` or the one that `web-2` names. Raises KeyError where there is none of that name."""

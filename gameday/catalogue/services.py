@@ -69,6 +69,7 @@ class Reader:
             metrics_path=keys.metrics,
             provider_states=_states(keys),
             sources=keys.sources,
+            consumes=keys.consumes,
         )
 
     def complain(self, mark: Mark, message: str, mend: str, *path: str | int, value: Any = None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gameday.checks import alerts, breaker, users
+from gameday.checks import alerts, breaker, queues, users
 from gameday.checks.view import Span, View
 from gameday.durations import TimeScale
 from gameday.journal import History
@@ -21,6 +21,7 @@ Spoken = Callable[[View, Any, str], bool]
 Unrest = Callable[[View, Any, Span], str]
 
 # By the key of `expect` in an experiment.
-CHECKS: Mapping[str, Check] = {"users": users.check, "breaker": breaker.check, "alerts": alerts.check}
-SPOKEN: Mapping[str, Spoken] = {"users": users.spoken, "breaker": breaker.spoken, "alerts": alerts.spoken}
-UNREST: Mapping[str, Unrest] = {"users": users.unrest, "breaker": breaker.unrest, "alerts": alerts.unrest}
+_MODULES = {"users": users, "breaker": breaker, "queues": queues, "alerts": alerts}
+CHECKS: Mapping[str, Check] = {kind: module.check for kind, module in _MODULES.items()}
+SPOKEN: Mapping[str, Spoken] = {kind: module.spoken for kind, module in _MODULES.items()}
+UNREST: Mapping[str, Unrest] = {kind: module.unrest for kind, module in _MODULES.items()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gameday.checks.view import View
+from gameday.checks.view import QUEUE_METRIC, View
 from gameday.durations import text
 from gameday.journal import History
 from gameday.verdict import Finding, Verdict
@@ -24,8 +25,14 @@ def check(history: History) -> Sequence[Finding]:
 
 
 def exercised(view: View, lease: Mapping[str, Any]) -> bool:
-    """Whether an attempt met the fault: counted by a proxy, or by the load where it addresses the target itself."""
-    return _holds(lease, "exercised") or (lease["target"] == view.run.get("load_target") and _unanswered(view))
+    """Whether an attempt met the fault: counted by a proxy, by the load where it addresses the target itself, or by a
+    queue whose messages the target did not take.
+    """
+    return (
+        _holds(lease, "exercised")
+        or (lease["target"] == view.run.get("load_target") and _unanswered(view))
+        or any(_piled_up(view, queue) for queue in view.queues(lease["target"]))
+    )
 
 
 def _unanswered(view: View) -> bool:
@@ -34,6 +41,14 @@ def _unanswered(view: View) -> bool:
     if fault is None:
         return False
     return any(request.status is None for route in view.routes for request in view.requests(route, fault))
+
+
+def _piled_up(view: View, queue: str) -> bool:
+    """Whether more messages waited while the fault was in force than ever without it."""
+    control, fault = view.window("control"), view.fault
+    samples = [sample for sample in view.samples(QUEUE_METRIC, queue=queue) if not math.isnan(sample.value)]
+    before = [sample.value for sample in samples if control and sample.wall in control]
+    return bool(before) and any(fault and sample.wall in fault and sample.value > max(before) for sample in samples)
 
 
 def _lease(view: View, lease: Mapping[str, Any]) -> Finding:

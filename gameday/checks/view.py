@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from gameday.durations import TimeScale
 from gameday.journal import History
+
+# How many messages wait, by the label `queue`: `<consumer>.<event>`.
+QUEUE_METRIC = "queue_messages"
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,15 @@ class View:
             if record.data["metric"] == metric and labels.items() <= record.data["labels"].items()
         ]
         return sorted(found, key=lambda sample: sample.wall)
+
+    def queues(self, consumer: str) -> Collection[str]:
+        """The queues of which `consumer` takes messages, as far as anybody measured them; those of the dead are not."""
+        names = {
+            str(record.data["labels"].get("queue"))
+            for record in self.history.of("sample")
+            if record.data["metric"] == QUEUE_METRIC
+        }
+        return {name for name in names if name.startswith(f"{consumer}.") and not name.endswith(".dead")}
 
     def notifications(self, name: str) -> Sequence[Notification]:
         found = [_notification(record.data) for record in self.history.of("alert") if record.data["name"] == name]

@@ -8,7 +8,7 @@ Everything is made anew, topology included, which takes some 20 ms.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
@@ -98,14 +98,14 @@ class Link:
             await channel.close()
         return new
 
-    async def measure(self, name: str) -> int:
-        """How many messages wait in the queue."""
+    async def measure(self, names: Iterable[str]) -> Mapping[str, int]:
+        """How many messages wait in each of the queues."""
         channel = await self._connection.channel(publisher_confirms=False)
         try:
-            declared = await channel.declare_queue(name, passive=True)
+            declared = {name: await channel.declare_queue(name, passive=True) for name in names}
         finally:
             await channel.close()
-        return declared.declaration_result.message_count or 0
+        return {name: each.declaration_result.message_count or 0 for name, each in declared.items()}
 
     def give_up(self) -> None:
         self._lost.set()

@@ -10,6 +10,7 @@ cannot be read, or has failed too often, is set aside in the queue of the dead.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ HANDLE_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
 # First and longest pause before the next attempt to connect.
 RECONNECT_SECONDS = (0.2, 2.0)
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 2.0
 
 
 class Bus:
@@ -196,13 +197,26 @@ class Bus:
             await asyncio.sleep(pause)
 
     async def _watch(self, link: Link) -> None:
-        names = [each.queue for each in self._subscriptions]
-        with suppress(*BROKEN):
-            while True:
-                for name in (*names, *map(topology.dead, names)):
-                    signals.QUEUE_MESSAGES.labels(name).set(await link.measure(name))
-                await asyncio.sleep(WATCH_SECONDS)
-        link.give_up()
+        """Whoever publishes measures too: a consumer that is gone tells nothing of what waits for it."""
+        own = [each.queue for each in self._subscriptions]
+        filled = [
+            topology.queue(name, event) for event in self._publishes for name in topology.CONSUMERS.get(event, ())
+        ]
+        queues = dict.fromkeys([*own, *filled])
+        names = [*queues, *map(topology.dead, queues)]
+        if not names:
+            return
+        try:
+            with suppress(*BROKEN):
+                while True:
+                    for name, waiting in (await link.measure(names)).items():
+                        signals.QUEUE_MESSAGES.labels(name).set(waiting)
+                    await asyncio.sleep(WATCH_SECONDS)
+            link.give_up()
+        finally:
+            # What was true before is not known any more.
+            for name in names:
+                signals.QUEUE_MESSAGES.labels(name).set(math.nan)
 
     async def _connect(self) -> Link:
         link = await Link.open(self.edge, self._url, self._service)

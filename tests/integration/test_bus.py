@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -235,6 +236,27 @@ async def test_a_message_that_ends_its_consumer_each_time_is_set_aside_by_the_br
         await eventually_dead(rabbit, event, 1)
     (found,) = await dead.show(channel, topology.queue("one-svc", event))
     assert (found["messageId"], found["reason"]) == (str(message_id), "delivered too often")
+
+
+def measured(event: str) -> float:
+    from system.kit import signals
+
+    return float(signals.QUEUE_MESSAGES.labels(topology.queue("one-svc", event))._value.get())
+
+
+async def test_who_publishes_measures_what_nobody_takes_and_knows_nothing_without_the_broker(
+    rabbit: Rabbit, event: str
+) -> None:
+    async with bus(rabbit, event) as publisher:
+        await connected(publisher)
+        for _ in range(3):
+            await publisher.publish(event, Note(text="untaken"), message_id=uuid.uuid4())
+        await until(lambda: measured(event) == 3, "nobody tells that they wait")
+        assert publisher._link
+        publisher._link.give_up()
+        await until(lambda: math.isnan(measured(event)), "it tells what was true before")
+        await until(lambda: measured(event) == 3, "it does not measure again")
+    assert math.isnan(measured(event))
 
 
 async def test_a_deleted_queue_is_an_error_then_made_again(

@@ -33,6 +33,15 @@ for = "15s"
 alert = "RecommendationUnavailable"
 summary = "s"
 description = "d"
+
+[[queue]]
+queue = "notification-svc.user.purchased"
+limit = 20
+rate = 10
+for = "1m"
+alert = "PurchaseMailsWait"
+summary = "s"
+description = "d"
 """
 
 
@@ -140,6 +149,9 @@ def test_durations_are_written_as_prometheus_does(seconds: float, text: str) -> 
 @pytest.mark.parametrize(
     ("change", "at", "told"),
     [
+        (("rate = 10", "rate = 0"), (22, "queue[0].rate"), ("greater than 0", "correct rate")),
+        (("-svc.user.purchased", "-svc.user.purchase"), (20, "queue[0].queue"), ("no queue", "user.purchased")),
+        (("PurchaseMailsWait", "HomepageUnavailable"), (24, "queue[0].alert"), ("used twice", "its own")),
         (("share = 10", "shar = 10"), (12, "fallback[0].shar"), ("unknown key 'shar'", "did you mean share")),
         (("objective = 99.9", "objective = 100"), (5, "slo[0].objective"), ("100 %", "99.9")),
         (("objective = 99.9", ""), (2, "slo[0].objective"), ("missing", "add objective")),
@@ -203,3 +215,16 @@ def test_a_build_that_changes_nothing_touches_nothing(tmp_path: Path, catalogue:
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     built(tmp_path, catalogue, 1)
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+
+
+def test_an_alert_of_a_queue_fires_once_for_all_who_measure_it(tmp_path: Path, catalogue: Catalogue) -> None:
+    (rule,) = [each for each in rules(built(tmp_path, catalogue, 30), "alert") if each["alert"] == "PurchaseMailsWait"]
+    assert rule["expr"] == 'max by (queue) (queue_messages{queue="notification-svc.user.purchased"}) > 20'
+    assert (rule["for"], rule["labels"]) == ("2s", {"severity": "ticket"})
+
+
+def test_a_queue_is_predicted_to_fill_at_its_own_rate_at_every_scale(tmp_path: Path, catalogue: Catalogue) -> None:
+    (tmp_path / "slos.toml").write_text(GOOD)
+    slos = alerts.read(tmp_path / "slos.toml", catalogue)
+    assert alerts.detection(slos, 1)["PurchaseMailsWait"] == 20 / 10 + 60 + delivery(1)
+    assert alerts.detection(slos, 30)["PurchaseMailsWait"] == 20 / 10 + 2 + delivery(30)

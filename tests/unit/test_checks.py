@@ -8,11 +8,11 @@ from typing import Any
 import histories as h
 import pytest
 
-from gameday.checks import alerts, breaker, control, evidence, toolkit, users
+from gameday.checks import alerts, breaker, control, evidence, queues, toolkit, users
 from gameday.checks import load as load_check
 from gameday.checks.view import Span, View, gap
 from gameday.durations import TimeScale
-from gameday.expectations import Alert, Breaker, Expect, Threshold, Users
+from gameday.expectations import Alert, Breaker, Expect, Queue, Threshold, Users
 from gameday.verdict import Finding, Verdict
 
 CONFIRMED, REFUTED, INCONCLUSIVE = Verdict.CONFIRMED, Verdict.REFUTED, Verdict.INCONCLUSIVE
@@ -417,3 +417,76 @@ def test_a_control_window_that_began_anew_counts_from_its_last_beginning_and_say
     finding = control.check(h.history(entries))
     assert (finding.verdict, finding.n) == (CONFIRMED, 401)
     assert "anew 1 times" in finding.detail
+
+
+QUEUE = Queue.model_validate({"queue": "mail-svc.user.purchased", "waiting": 40, "drains": "<= 3s"})
+
+
+def waiting(wall: float, value: Any, instance: str = "shop", queue: str = QUEUE.queue) -> h.Entry:
+    labels = {"queue": queue, "instance": instance}
+    return "sample", {"metric": "queue_messages", "labels": labels, "wall": wall, "value": value}
+
+
+def piled(most: float = 90.0, until: float = h.UNDONE + 2, last: float = h.END) -> list[h.Entry]:
+    """As if the consumer had died: ten more wait each second, from two without the fault."""
+    walls = [h.CONTROL + number for number in range(int(last - h.CONTROL) + 1)]
+    depth = {wall: min(most, 2 + 10 * (wall - h.IN_FORCE)) if h.IN_FORCE <= wall < until else 2.0 for wall in walls}
+    return [*h.good(), *(waiting(wall, value) for wall, value in depth.items())]
+
+
+@pytest.mark.parametrize(
+    ("entries", "verdict", "words"),
+    [
+        (piled(), CONFIRMED, "90 waited where 2 did, drained after 2s"),
+        # The slack of one scrape and its handling is allowed for, no more.
+        (piled(until=h.UNDONE + 4), CONFIRMED, "drained after 4s"),
+        (piled(until=h.UNDONE + 5), REFUTED, "5s to drain"),
+        (piled(until=h.END + 1), REFUTED, "wait still"),
+        (piled(most=39), REFUTED, "at most 39 waited"),
+        (h.good(), INCONCLUSIVE, "no sample of queue_messages"),
+        ([*piled(), waiting(1015.5, "nan")], INCONCLUSIVE, "NaN"),
+        ([*piled(), waiting(h.CONTROL - 5, "nan")], CONFIRMED, "90 waited"),
+        ([*piled(), waiting(1005.5, 40.0)], INCONCLUSIVE, "without a fault: 40 messages"),
+        (h.without("sample", h.during(1013, 1017, "wall"))(piled()), INCONCLUSIVE, "no sample for 5s"),
+        (h.without("window", lambda data: data["window"] == "control")(piled()), INCONCLUSIVE, "window is missing"),
+        (h.leases(h.lease(undone_wall=None, state="leaked"))(piled()), INCONCLUSIVE, "window is missing"),
+        ([*piled(), waiting(1031.0, 7.0, queue=f"{QUEUE.queue}.dead")], REFUTED, "7 messages were set aside"),
+        # Whoever measures it last is believed as much as whoever measured it first.
+        ([*piled(), waiting(h.END, 3.0, "other")], REFUTED, "wait still"),
+        (
+            [*h.good(), *(waiting(wall, 90.0, queue="mail-svc.other") for wall in (1001, 1015))],
+            INCONCLUSIVE,
+            "no sample",
+        ),
+    ],
+)
+def test_queues(entries: list[h.Entry], verdict: Verdict, words: str) -> None:
+    finding = queues.check(h.history(entries), QUEUE, SCALE)
+    assert (finding.verdict, words in told(finding)) == (verdict, True), told(finding)
+
+
+def test_a_window_waits_for_a_queue_to_fill_and_to_drain() -> None:
+    whole, early = View(h.history(piled())), View(h.history(piled(most=39, until=h.END + 1)))
+    for window in ("control", "fault", "recovery"):
+        assert queues.spoken(whole, QUEUE, window), window
+        assert queues.spoken(early, QUEUE, window) == (window == "control"), window
+    assert not queues.spoken(View(h.history(h.good())), QUEUE, "control")
+    assert queues.unrest(whole, QUEUE, Span(h.CONTROL, h.INJECT)) == ""
+    assert "90 messages" in queues.unrest(whole, QUEUE, Span(h.IN_FORCE, h.RELEASE))
+
+
+@pytest.mark.parametrize(
+    ("target", "verdict"),
+    [
+        ("mail-svc", CONFIRMED),
+        # Their queues are not this one.
+        ("mail", NOT_INJECTED),
+        ("other-svc", NOT_INJECTED),
+    ],
+)
+def test_a_queue_that_fills_shows_that_a_fault_of_its_consumer_was_met(target: str, verdict: Verdict) -> None:
+    unseen = h.lease(target=target, exercised={"holds": False, "facts": {"reason": "no wired edge leads to it"}})
+    (finding,) = evidence.check(h.history(h.leases(unseen)(piled())))
+    assert finding.verdict is verdict, finding
+    still = h.leases(unseen)(piled(most=2))
+    assert evidence.check(h.history(still))[0].verdict is NOT_INJECTED
