@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import aio_pika
 import pytest
 import redis
+from aio_pika.exceptions import ChannelNotFoundEntity
 from servers import Rabbit, Server, Service, ServiceFactory, eventually
 
 from system.kit import answers, topology
@@ -21,8 +23,17 @@ from system.recommendation import bought, retraining
 QUEUE = topology.queue("recommendation-svc", bought.EVENT)
 
 
+async def forget(url: str) -> None:
+    """What other stories bought on the same broker would be counted along."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        with suppress(ChannelNotFoundEntity):
+            await (await channel.declare_queue(QUEUE, passive=True)).purge()
+
+
 @pytest.fixture(scope="module")
 def service(services: ServiceFactory, redis_server: Server, rabbit: Rabbit) -> Service:
+    asyncio.run(forget(rabbit.url))
     return services(
         "system.recommendation",
         CACHE_URL=f"redis://127.0.0.1:{redis_server.port}/1",
