@@ -44,7 +44,7 @@ HANDLE_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
 # First and longest pause before the next attempt to connect.
 RECONNECT_SECONDS = (0.2, 2.0)
-WATCH_SECONDS = 2.0
+WATCH_SECONDS = 1.0
 
 
 class Bus:
