@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gameday.report.timeline import BREAKER_STATES, AlertLane, Answer, Fault, Span, Timeline, moved, thinned
+from gameday.report.timeline import BREAKER_STATES, AlertLane, Answer, Fault, Span, Timeline, filled, moved, thinned
 
 _GAP = 52
 _LANE = 46
@@ -37,7 +37,7 @@ def draw(timeline: Timeline) -> dict[str, Any]:
     """`{"data": [...], "layout": {...}}` with layout.height in pixels."""
     rows = [_load(timeline), _latency(timeline), _failures(timeline)]
     if timeline.windows:
-        rows += [_breaker(timeline), _alerts(timeline.alerts)]
+        rows += [_breaker(timeline), *_queue(timeline), _alerts(timeline.alerts)]
     height = _TOP + _BOTTOM + sum(row.height + _GAP for row in rows)
     inner = height - _TOP - _BOTTOM
     data: list[dict[str, Any]] = []
@@ -155,6 +155,25 @@ def _breaker(timeline: Timeline) -> _Row:
         return _Row("Breaker", 74, traces, axis, "no sample was recorded")
     title = f"Breaker ({still} more stayed closed)" if shown and still else "Breaker"
     return _Row(title, 74, traces, axis, "" if shown else f"all {still} stayed closed")
+
+
+def _queue(timeline: Timeline) -> list[_Row]:
+    """Only those that filled, and no row where none did."""
+    shown = filled(timeline.queues)
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": queue,
+            "x": [second for second, _ in timeline.queues[queue]],
+            "y": [depth for _, depth in timeline.queues[queue]],
+            "line": {"color": f"--breaker-{number % 4}", "width": 2},
+            "hovertemplate": f"%{{y:.0f}} in {queue}<extra></extra>",
+            "showlegend": True,
+        }
+        for number, queue in enumerate(shown)
+    ]
+    return [_Row("Messages that wait", 90, traces, {"rangemode": "tozero"})] if shown else []
 
 
 def _steps(edge: str, samples: Sequence[tuple[float, int]], colour: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from gameday.checks.breaker import METRIC as BREAKER_METRIC
-from gameday.checks.view import View
+from gameday.checks.view import QUEUE_METRIC, View
 from gameday.journal import History, Record
 
 BREAKER_STATES = ("closed", "half-open", "open")
@@ -23,6 +23,7 @@ _SERVER_ERROR = 500
 # up less than nearly all, the value varies by itself and says nothing by being another.
 _OFTEN = 0.1
 _NEARLY_ALL = 0.8
+_A_FEW = 10
 
 
 class Answer(StrEnum):
@@ -89,7 +90,7 @@ class Moment:
 class Timeline:
     """`began` in epoch seconds, `bucket` the usual width of a bucket.
 
-    `breakers` holds (time, index into BREAKER_STATES) per edge.
+    `breakers` holds (time, index into BREAKER_STATES) per edge, `queues` (second, most messages that waited) per queue.
     """
 
     began: float
@@ -100,6 +101,7 @@ class Timeline:
     windows: tuple[Span, ...] = ()
     faults: tuple[Fault, ...] = ()
     breakers: Mapping[str, tuple[tuple[float, int], ...]] = field(default_factory=dict)
+    queues: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     alerts: tuple[AlertLane, ...] = ()
     moments: tuple[Moment, ...] = ()
     changed: tuple[str, ...] = ()
@@ -115,8 +117,10 @@ def read(history: History) -> Timeline | None:
     requests, changed = _requests(history, began, windows)
     faults = tuple(_faults(View(history), began))
     breakers = _breakers(history, began)
+    queues = _queues(history, began)
     alerts = tuple(_alerts(history, began))
     length = max(ended - began, 1.0)
+    moments = [*_moments(windows, faults, requests, breakers, alerts), *_fullest(queues)]
     return Timeline(
         began=began,
         length=length,
@@ -126,8 +130,9 @@ def read(history: History) -> Timeline | None:
         windows=windows,
         faults=faults,
         breakers=breakers,
+        queues=queues,
         alerts=alerts,
-        moments=tuple(sorted(_moments(windows, faults, requests, breakers, alerts), key=lambda moment: moment.at)),
+        moments=tuple(sorted(moments, key=lambda moment: moment.at)),
         changed=changed,
     )
 
@@ -135,6 +140,11 @@ def read(history: History) -> Timeline | None:
 def moved(breakers: Mapping[str, Sequence[tuple[float, int]]]) -> list[str]:
     """The edges whose breaker was seen in more than one state, or in another than closed."""
     return [edge for edge, samples in breakers.items() if any(state for _, state in samples)]
+
+
+def filled(queues: Mapping[str, Sequence[tuple[float, float]]]) -> list[str]:
+    """The queues in which more than a few messages waited: with every message one waits for a moment."""
+    return [queue for queue, depths in queues.items() if max(depth for _, depth in depths) > _A_FEW]
 
 
 def thinned(requests: Sequence[Request], most: int = MOST_POINTS) -> list[Request]:
@@ -277,6 +287,17 @@ def _breakers(history: History, began: float) -> dict[str, tuple[tuple[float, in
     return {edge: tuple(sorted(set(samples))) for edge, samples in sorted(found.items())}
 
 
+def _queues(history: History, began: float) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Several processes measure one queue, each at its own moment: the most of each second counts."""
+    found: dict[str, dict[float, float]] = defaultdict(dict)
+    for record in history.of("sample"):
+        data = record.data
+        if data.get("metric") == QUEUE_METRIC and math.isfinite(depth := float(data["value"])):
+            second, depths = math.floor(data["wall"] - began), found[str(data["labels"].get("queue"))]
+            depths[second] = max(depth, depths.get(second, 0.0))
+    return {queue: tuple(sorted(depths.items())) for queue, depths in sorted(found.items())}
+
+
 def _alerts(history: History, began: float) -> Iterator[AlertLane]:
     states: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for record in history.of("alert_state"):
@@ -314,6 +335,12 @@ def _spans(samples: Sequence[tuple[float, str]], gap: float) -> Iterator[Span]:
         elif following[1] != state:
             yield Span(state, start, following[0])
             start = None
+
+
+def _fullest(queues: Mapping[str, Sequence[tuple[float, float]]]) -> Iterator[Moment]:
+    for queue in filled(queues):
+        second, depth = max(queues[queue], key=lambda each: each[1])
+        yield Moment(second, f"Queue {queue}: {depth:.0f} messages wait, the most")
 
 
 def _moments(

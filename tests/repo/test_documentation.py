@@ -49,7 +49,7 @@ def test_commands_on_pages_are_commands_of_this_repository(page: Path) -> None:
         if program == "gameday":
             assert any(" ".join(words).startswith(name) for name in EXAMPLES), line
         else:
-            assert (ROOT / program).exists() or program in ("eval", "python", "chaos", "pip"), line
+            assert (ROOT / program).exists() or program in ("eval", "python", "chaos", "pip", "pytest"), line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

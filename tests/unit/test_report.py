@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -175,6 +176,30 @@ def test_breakers_that_stayed_closed_are_counted_and_not_drawn() -> None:
     drawn = figure.draw(read)
     assert "api-gateway->cache" not in json.dumps(drawn)
     assert any("(1 more stayed closed)" in note["text"] for note in drawn["layout"]["annotations"])
+
+
+def test_queues_that_filled_are_drawn_with_the_most_that_anybody_measured() -> None:
+    whole = history()
+    began = whole.records[1].data["wall"]
+
+    def measured(queue: str, instance: str, at: float, depth: float) -> Record:
+        data = {"metric": "queue_messages", "labels": {"queue": queue, "instance": instance}}
+        return replace(whole.records[1], kind="sample", data={**data, "wall": began + at, "value": depth})
+
+    more = [
+        measured("mail.bought", "shop", 12.2, 30.0),
+        measured("mail.bought", "mail", 12.7, 70.0),
+        measured("mail.bought", "mail", 13.7, 3.0),
+        measured("mail.bought", "mail", 14.7, math.nan),
+        measured("audit.decided", "shop", 12.2, 3.0),
+    ]
+    read = timeline.read(replace(whole, records=(*whole.records, *more)))
+    assert read and read.queues["mail.bought"] == ((12, 70.0), (13, 3.0))
+    assert "Queue mail.bought: 70 messages wait, the most" in [moment.text for moment in read.moments]
+    drawn = json.dumps(figure.draw(read))
+    assert "mail.bought" in drawn and "Messages that wait" in drawn
+    assert "audit.decided" not in drawn
+    assert "Messages that wait" not in json.dumps(figure.draw(timeline.read(whole)))  # type: ignore[arg-type]
 
 
 def test_the_moments_are_in_order_and_tell_the_story() -> None:
