@@ -1,6 +1,7 @@
 """Is a verdict the same every time? Runs each experiment N times in a row, then N controls without a fault.
 
     python bench/repeat.py [--runs 20] [--time-scale 30] [EXPERIMENT...]
+    python bench/repeat.py --runs 50 --control-only
 
 A system of its own is started and ended. A control is the load of the gate alone:
 its thresholds hold, and no alert fires. Exits with 1 where anything was not green.
@@ -41,6 +42,8 @@ class Outcome:
 def main() -> int:
     arguments = _arguments()
     experiments = arguments.experiments or sorted((ROOT / "experiments").glob("*.yaml"))
+    if arguments.control_only:
+        experiments = []
     rows: dict[str, list[Outcome]] = {}
     with gameday_in_new_state() as gameday:
         gameday.run("up", "--wire", "all", "--time-scale", str(arguments.time_scale))
@@ -55,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", type=Path, help="default: all of experiments/")
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--control-only", action="store_true", help="no experiment")
     parser.add_argument("--time-scale", type=float, default=30)
     parser.add_argument("--load", default="steady-homepage", help="profile of the control runs")
     return parser.parse_args()

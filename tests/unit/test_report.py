@@ -202,6 +202,15 @@ def test_queues_that_filled_are_drawn_with_the_most_that_anybody_measured() -> N
     assert "Messages that wait" not in json.dumps(figure.draw(timeline.read(whole)))  # type: ignore[arg-type]
 
 
+def test_a_window_of_several_faults_says_so() -> None:
+    read = timeline.read(history())
+    assert read
+    (fault,) = read.faults
+    for faults, told in (((fault,), "<b>fault: kill recommendation-svc</b>"), ((fault, fault), "svc and 1 more</b>")):
+        drawn = figure.draw(replace(read, faults=faults))
+        assert any(told in note["text"] for note in drawn["layout"]["annotations"]), told
+
+
 def test_the_moments_are_in_order_and_tell_the_story() -> None:
     read = timeline.read(history())
     assert read
