@@ -347,7 +347,7 @@ def _line(at: float) -> dict[str, Any]:
 
 def _window_name(window: Span, end: float, faults: Sequence[Fault]) -> dict[str, Any]:
     named = [fault.name for fault in faults if window.start <= fault.intended <= end] if window.name == "fault" else []
-    more = [f"and {len(named) - 1} more"] if len(named) > 1 else []
+    told = named[0] + (f" and {len(named) - 1} more" if len(named) > 1 else "") if named else ""
     return {
         "xref": "x",
         "yref": "paper",
@@ -355,6 +355,6 @@ def _window_name(window: Span, end: float, faults: Sequence[Fault]) -> dict[str,
         "y": 1,
         "yanchor": "bottom",
         "showarrow": False,
-        "text": f"<b>{': '.join([window.name, ' '.join([*named[:1], *more])] if named else [window.name])}</b>",
+        "text": f"<b>{': '.join(filter(None, (window.name, told)))}</b>",
         "font": {"color": "--failed" if window.name == "fault" else "--muted", "size": 13},
     }

@@ -121,10 +121,14 @@ def test_a_vector_whose_item_is_gone_is_left_out(service: Service, pinecone: Fak
 def test_while_it_is_down_the_words_decide_and_what_is_put_comes_later(
     service: Service, pinecone: FakePinecone
 ) -> None:
+    def refused() -> bool:
+        """On a busy machine the first one may run into its timeout instead."""
+        assert search(service, "kestrel office chair")["source"] == "fallback"
+        return bool(service.metric("fallback_total", edge=EDGE, reason="status"))
+
     pinecone.mode = "503"
     try:
-        assert search(service, "kestrel office chair")["source"] == "fallback"
-        assert service.metric("fallback_total", edge=EDGE, reason="status")
+        eventually(refused, 5, "no fallback tells that it was refused")
         assert service.http.put("/items/late", json={"title": "Late Arrival"}).json() == {
             "id": "late",
             "embedded": False,
