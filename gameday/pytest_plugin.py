@@ -47,8 +47,9 @@ class SystemUnderTest:
     ) -> Iterator[None]:
         """`fault` is in force on `target` within the block, and undone after it.
 
-        The block fails where the fault is not seen in force, where it leaks and, unless `exercised` is False, where
-        nothing met it. A request to the broken service itself, past every proxy, is not seen.
+        The block fails where the fault is not seen in force, where its lease ends before the block, where it leaks and,
+        unless `exercised` is False, where nothing met it. A request to the broken service itself, past every proxy, is
+        not seen.
         """
         run = f"pytest-{uuid.uuid4().hex[:8]}"
         with self._failing():
@@ -58,10 +59,10 @@ class SystemUnderTest:
             yield
             met = not exercised or self._met(run)
         finally:
-            with self._failing():
-                leases = self._bench.control.call("undo", run=run, timeout=_CALL_SECONDS)
-        if leaked := [each for each in leases if each["state"] == "leaked"]:
-            pytest.fail(f"{fault} {target} leaked: {leaked[0]['error']}; mend: {leaked[0]['mend']}", False)
+            # A leak is told whatever became of the test.
+            state = self._undo(run, f"{fault} {target}")
+        if state == "expired":
+            pytest.fail(f"{fault} {target} ended before the test did: give it a lease longer than {lease}", False)
         if not met:
             pytest.fail(f"nothing met {fault} {target}, so that the test has shown nothing: send what it breaks", False)
 
@@ -83,8 +84,16 @@ class SystemUnderTest:
         if held["state"] != "in-force":
             raise GamedayError(f"{fault} {target} is {held['state']}: {held['error']}")
 
+    def _undo(self, run: str, name: str) -> str:
+        """What became of the lease of `run`: undone or expired."""
+        with self._failing():
+            (lease,) = self._bench.control.call("undo", run=run, timeout=_CALL_SECONDS)
+        if lease["state"] == "leaked":
+            pytest.fail(f"{name} leaked: {lease['error']}; mend: {lease['mend']}", False)
+        return str(lease["state"])
+
     def _met(self, run: str) -> bool:
-        """Whether each fault of `run` was met; what counts attempts is asked for a while."""
+        """Whether the fault of `run` was met; what counts attempts is asked for a while."""
         deadline = time.monotonic() + _MET_SECONDS
         while not all(each["exercised"]["holds"] for each in self._bench.control.call("leases", run=run)):
             if time.monotonic() > deadline:

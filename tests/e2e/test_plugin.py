@@ -13,6 +13,8 @@ from program import ROOT, Gameday
 pytestmark = pytest.mark.alone
 
 MUST_FAIL = """
+import time
+
 import httpx
 import pytest
 
@@ -39,6 +41,12 @@ def test_with_a_misspelt_argument(edge):
 @pytest.mark.fault("kill")
 def test_without_a_target():
     pass
+
+
+@pytest.mark.fault("down", "api-gateway->recommendation-svc", lease="300ms")
+def test_that_outlives_its_fault(system):
+    httpx.get(system.url("api-gateway") + "/api/homepage", timeout=5)
+    time.sleep(1)
 
 
 @pytest.mark.fault("down", "api-gateway->recommendation-svc")
@@ -86,7 +94,7 @@ def test_the_example_of_the_page_passes(wired: Gameday, tmp_path: Path) -> None:
 
 def test_what_shows_nothing_fails_and_says_why(wired: Gameday, tmp_path: Path) -> None:
     ran = own_tests(wired, tmp_path, MUST_FAIL)
-    assert "1 passed" in ran.stdout and "6 failed" in ran.stdout, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout and "7 failed" in ran.stdout, ran.stdout + ran.stderr
     assert "::test_that_all_is_whole_again" in next(each for each in ran.stdout.splitlines() if "PASSED" in each)
     assert "During handling" not in ran.stdout, ran.stdout
     for told in (
@@ -94,6 +102,7 @@ def test_what_shows_nothing_fails_and_says_why(wired: Gameday, tmp_path: Path) -
         "did you mean 'kill'?",
         "did you mean 'api-gateway->recommendation-svc'?",
         "latenzy",
+        "give it a lease longer than 300ms",
         "pytest.mark.fault has 1 arguments",
         "assert 'own' == 'failure'",
     ):
