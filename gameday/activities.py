@@ -33,13 +33,23 @@ def inject(fault: str, target: str, lease: str = "120s", arguments: Mapping[str,
     Raises where the fault could not be seen in force: nothing was broken then.
     """
     ttl = _seconds("lease", lease)
-    owner = procfs.identify(os.getpid())
     with Control.connect() as control:
-        held: dict[str, Any] = control.call(
-            "inject",
-            fault=fault, target=target, arguments=dict(arguments or {}), ttl=ttl, run=_run(),
-            owner=asdict(owner) if owner else None, timeout=_CALL_SECONDS,
-        )  # fmt: skip
+        return put_in_force(control, fault, target, arguments or {}, ttl=ttl, run=_run())
+
+
+def put_in_force(
+    control: Control, fault: str, target: str, arguments: Mapping[str, Any], *, ttl: float, run: str
+) -> dict[str, Any]:
+    """The lease of `fault` on `target`, for `ttl` seconds and no longer than this process lives.
+
+    Raises InputError where it cannot be, GamedayError where it was not seen in force.
+    """
+    owner = procfs.identify(os.getpid())
+    held: dict[str, Any] = control.call(
+        "inject",
+        fault=fault, target=target, arguments=dict(arguments), ttl=ttl, run=run,
+        owner=asdict(owner) if owner else None, timeout=_CALL_SECONDS,
+    )  # fmt: skip
     if held["state"] != "in-force":
         raise GamedayError(f"{fault} on {target} is {held['state']}: {held['error']}" + _mend(held))
     return held

@@ -8,12 +8,11 @@ A test that passed while nothing met its fault has shown nothing: it fails.
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,22 +66,15 @@ class SystemUnderTest:
             pytest.fail(f"nothing met {fault} {target}, so that the test has shown nothing: send what it breaks", False)
 
     def _inject(self, run: str, fault: str, target: str, lease: str, arguments: Mapping[str, Any]) -> None:
+        from gameday.activities import put_in_force
         from gameday.durations import seconds
         from gameday.errors import GamedayError
-        from gameday.runtime import procfs
 
         try:
             ttl = seconds(lease)
         except ValueError as error:
             raise GamedayError(f"lease: {error}; write it as 90s or 1m30s") from None
-        owner = procfs.identify(os.getpid())
-        held = self._bench.control.call(
-            "inject",
-            fault=fault, target=target, arguments=dict(arguments), ttl=ttl, run=run,
-            owner=asdict(owner) if owner else None, timeout=_CALL_SECONDS,
-        )  # fmt: skip
-        if held["state"] != "in-force":
-            raise GamedayError(f"{fault} {target} is {held['state']}: {held['error']}")
+        put_in_force(self._bench.control, fault, target, arguments, ttl=ttl, run=run)
 
     def _undo(self, run: str, name: str) -> str:
         """What became of the lease of `run`: undone or expired."""

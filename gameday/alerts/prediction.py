@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gameday.alerts.rules import arms
 from gameday.alerts.slos import Fallback, Queue, Slo, Slos
-from gameday.alerts.timers import delivery, timer
+from gameday.alerts.timers import delivery, hold, timer
 
 
 def detection(slos: Slos, scale: float) -> Mapping[str, float]:
@@ -27,11 +27,9 @@ def _of_slo(slo: Slo, scale: float) -> float:
 
 
 def _of_fallback(fallback: Fallback, scale: float) -> float:
-    hold = timer("for", scale, fallback.hold) if fallback.hold else 0.0
-    return fallback.share / 100 * timer("window", scale, fallback.window) + hold
+    return fallback.share / 100 * timer("window", scale, fallback.window) + hold(scale, fallback.hold)
 
 
 def _of_queue(queue: Queue, scale: float) -> float:
     """Messages come as fast at every scale."""
-    hold = timer("for", scale, queue.hold) if queue.hold else 0.0
-    return queue.limit / queue.rate + hold
+    return queue.limit / queue.rate + hold(scale, queue.hold)

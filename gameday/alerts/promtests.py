@@ -12,7 +12,7 @@ from typing import Any
 
 from gameday.alerts.rules import LONG, PROBE_JOB, arms, base, probes, window_label
 from gameday.alerts.slos import Arm, Fallback, Queue, Slo, Slos
-from gameday.alerts.timers import prometheus, timer
+from gameday.alerts.timers import hold, prometheus, timer
 
 
 def tests(slos: Slos, scale: float) -> dict[str, dict[str, Any]]:
@@ -92,8 +92,8 @@ def _up(samples: int, pace: int) -> int:
 def _of_fallback(fallback: Fallback, scale: float) -> Iterator[dict[str, Any]]:
     window = timer("window", scale, fallback.window)
     interval = timer("scrape_interval", scale)
-    hold = timer("for", scale, fallback.hold) if fallback.hold else 0.0
-    samples = math.ceil((2 * window + hold) / interval) + 2
+    pending = hold(scale, fallback.hold)
+    samples = math.ceil((2 * window + pending) / interval) + 2
     clean = math.ceil(window / interval) + 2
     alert = _firing(fallback.alert)
     lost = f'fallback_total{{edge="{fallback.edge}", reason="failure"}}'
@@ -121,8 +121,8 @@ def _of_fallback(fallback: Fallback, scale: float) -> Iterator[dict[str, Any]]:
 def _of_queue(queue: Queue, scale: float) -> Iterator[dict[str, Any]]:
     """Two processes measure it: that is still one alert."""
     interval = timer("scrape_interval", scale)
-    hold = timer("for", scale, queue.hold) if queue.hold else 0.0
-    samples = math.ceil(hold / interval) + 2
+    pending = hold(scale, queue.hold)
+    samples = math.ceil(pending / interval) + 2
     alert = _firing(queue.alert)
 
     def case(story: str, values: str, expected: Mapping[int, tuple[str, bool]]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _of_queue(queue: Queue, scale: float) -> Iterator[dict[str, Any]]:
         f"{queue.limit + 1}x{samples} 0x2",
         {samples: (alert, True), samples + 1: (alert, False)},
     )
-    if hold:
+    if pending:
         yield case("silent for a moment above it", f"{queue.limit + 1}x0 0x{samples}", {0: (alert, False)})
 
 

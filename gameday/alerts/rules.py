@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gameday.alerts.slos import Alert, Arm, Fallback, Links, Queue, Slo, Slos
-from gameday.alerts.timers import LONGEST_SCALED_WINDOW, prometheus, timer
+from gameday.alerts.timers import LONGEST_SCALED_WINDOW, hold, prometheus, timer
 
 PROBE_JOB = "blackbox"
 # Seconds of production: longer windows are computed from recorded shorter ones.
@@ -143,7 +143,7 @@ def _queue(queue: Queue, links: Links, scale: float) -> dict[str, Any]:
 
 
 def _hold(seconds: float, scale: float) -> dict[str, str]:
-    return {"for": prometheus(timer("for", scale, seconds))} if seconds else {}
+    return {"for": prometheus(hold(scale, seconds))} if seconds else {}
 
 
 def _annotations(alert: Alert, links: Links, value: str) -> dict[str, str]:

@@ -38,6 +38,11 @@ def timer(name: str, scale: float, production: float | None = None) -> float:
     return round(stated.scaled(scale), 3)
 
 
+def hold(scale: float, production: float) -> float:
+    """Seconds for which an alert is pending at `scale`; 0 stays 0, whatever the floor."""
+    return timer("for", scale, production) if production else 0.0
+
+
 def delivery(scale: float) -> float:
     """Seconds from a change in a metric to its notification, at worst: scrape, evaluation, grouping."""
     return sum(timer(name, scale) for name in ("scrape_interval", "evaluation_interval", "group_wait"))
