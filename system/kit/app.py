@@ -30,6 +30,9 @@ READY_SECONDS = 1.0
 SERVER_ERROR = 500
 HEADER_LIMIT_BYTES = 32_768
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+CORRELATION_HEADER = telemetry.CORRELATION_HEADER.encode()
+USER_HEADER = telemetry.USER_HEADER.encode()
+DEADLINE_HEADER = deadline.HEADER.encode()
 
 
 def create(
@@ -143,13 +146,13 @@ class Observe:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
-        telemetry.CORRELATION_ID.set(telemetry.correlation_id(headers.get(telemetry.CORRELATION_HEADER.encode())))
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        telemetry.CORRELATION_ID.set(telemetry.correlation_id(_text(headers, CORRELATION_HEADER)))
         deadline.clear()
         telemetry.USER_ID.set("")
         if not self.outermost:
-            telemetry.USER_ID.set(telemetry.user_id(headers.get(telemetry.USER_HEADER.encode())))
-            deadline.received(headers.get(deadline.HEADER.encode()))
+            telemetry.USER_ID.set(telemetry.user_id(_text(headers, USER_HEADER)))
+            deadline.received(_text(headers, DEADLINE_HEADER))
         if scope["type"] == "websocket" or scope["path"] in QUIET:
             await self.app(scope, receive, send)
             return
@@ -185,7 +188,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             identifier = telemetry.CORRELATION_ID.get().encode()
-            message["headers"] = [*message.get("headers", ()), (telemetry.CORRELATION_HEADER.encode(), identifier)]
+            message["headers"] = [*message.get("headers", ()), (CORRELATION_HEADER, identifier)]
         await self._send(message)
 
     async def unhandled(self, error: Exception) -> None:
@@ -224,9 +227,14 @@ def _template(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", None) or "unmatched"
 
 
-def _limited(receive: Receive, headers: Mapping[bytes, str], limit: int) -> Receive:
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def _limited(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> Receive:
     """`receive` that refuses a body of more than `limit` bytes, announced or not."""
-    announced = headers.get(b"content-length", "0")
+    announced = headers.get(b"content-length", b"0")
     left = limit - int(announced if announced.isdigit() else 0)
     if left >= 0:
         left = limit

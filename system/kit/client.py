@@ -14,13 +14,10 @@ from typing import Any, Self, TypeVar
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError
-from pyreqwest.request import RequestBuilder
-from pyreqwest.response import Response, ResponseBodyReader
 
 from system.kit import deadline, signals, telemetry
 from system.kit.breaker import Breaker, OpenError, Permit, State
+from system.kit.http1 import BrokenError, Connections, Response
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -64,19 +61,15 @@ class StreamAnswer:
 
     def __init__(self, response: Response, attempt: _Attempt, ends: float) -> None:
         self.status = response.status
-        self.headers = dict(response.headers.items())
-        self._reader: ResponseBodyReader = response.body_reader
+        self.headers = response.headers
+        self._response = response
         self._attempt = attempt
         self._ends = ends
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        while True:
-            async with deadline.Timeout(self._ends - time.monotonic()):
-                chunk = await self._reader.read_chunk()
-            if chunk is None:
-                return
+        while chunk := await self._response.piece(self._ends - time.monotonic()):
             self._attempt.alive()
-            yield bytes(chunk)
+            yield chunk
 
 
 @dataclass(frozen=True)
@@ -161,8 +154,7 @@ class Edge:
         self.in_flight = 0
         self.targets = Targets(url.split(","))
         self._retries = RetryBudget()
-        builder = ClientBuilder().max_connections(concurrency).follow_redirects(False).no_proxy()
-        self._client: Client = builder.http1_only().tcp_nodelay(True).build()
+        self._connections = Connections()
         signals.announce_edge(name, falls_back=falls_back)
 
     def unavailable(self, status: int) -> bool:
@@ -173,7 +165,7 @@ class Edge:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        await self._connections.close()
 
     async def call(
         self,
@@ -229,14 +221,12 @@ class Edge:
         """
         wanted = _Request(method, path, timeout, json, body, headers)
         with _Attempt(self, method, path, timeout) as attempt:
-            request = self._made(attempt, wanted).streamed_read_buffer_limit(0).build_streamed()
-            async with deadline.Timeout(attempt.timeout):
-                response = await request.__aenter__()
+            response = await self._sent(attempt, wanted)
             try:
                 attempt.judge(response.status)
-                yield StreamAnswer(response, attempt, attempt.started + attempt.timeout)
+                yield StreamAnswer(response, attempt, attempt.ends)
             finally:
-                await request.__aexit__(None, None, None)
+                response.close()
 
     async def _tried(self, request: _Request, reading: Callable[[Answer], T], again: bool) -> T:
         ends = time.monotonic() + request.timeout
@@ -266,23 +256,23 @@ class Edge:
         self, request: _Request, reading: Callable[[Answer], T], forgiven: Callable[[UnavailableError], bool] = _never
     ) -> T:
         with _Attempt(self, request.method, request.path, request.timeout, forgiven) as attempt:
-            made = self._made(attempt, request).build()
-            async with deadline.Timeout(attempt.timeout):
-                response = await made.send()
-                content = await response.bytes()
+            response = await self._sent(attempt, request)
+            try:
+                content = await response.body(attempt.ends - time.monotonic())
+            finally:
+                response.close()
             attempt.judge(response.status)
-            return reading(Answer(response.status, dict(response.headers.items()), bytes(content)))
+            return reading(Answer(response.status, response.headers, content))
 
-    def _made(self, attempt: _Attempt, request: _Request) -> RequestBuilder:
-        builder = self._client.request(request.method, attempt.target + request.path)
+    async def _sent(self, attempt: _Attempt, request: _Request) -> Response:
         sent = {**(request.headers or {}), **attempt.headers()}
         body = request.body
         if request.json is not None:
             body = to_json(request.json)
             sent["content-type"] = "application/json"
-        if body is not None:
-            builder = builder.body_bytes(body)
-        return builder.headers(sent)
+        return await self._connections.call(
+            attempt.target, request.method, request.path, sent, body=body, within=attempt.ends - time.monotonic()
+        )
 
 
 def _as_it_is(answer: Answer) -> Answer:
@@ -307,7 +297,7 @@ class _Attempt:
         self.method = method
         self.path = path
         self.timeout = deadline.remaining(timeout)
-        self.started = time.monotonic()
+        self.started = self.ends = time.monotonic()
         self._forgiven = forgiven
         self._status = 0
         self._settled = False
@@ -320,6 +310,7 @@ class _Attempt:
         self.edge.in_flight += 1
         self.target = self.edge.targets.next()
         self.started = time.monotonic()
+        self.ends = self.started + self.timeout
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -331,7 +322,7 @@ class _Attempt:
             self._span.end()
 
     def headers(self) -> dict[str, str]:
-        sent = telemetry.outgoing_headers(self._span.here())
+        sent = telemetry.outgoing_headers(self._span)
         sent[deadline.HEADER] = str(int(self.timeout * 1000))
         return sent
 
@@ -415,8 +406,8 @@ def _unavailable(edge: str, error: BaseException | None) -> UnavailableError | N
             return error
         case TimeoutError():
             return UnavailableError(edge, "timeout")
-        case PyreqwestError():
-            return UnavailableError(edge, "connection", error.message)
+        case BrokenError():
+            return UnavailableError(edge, "connection", str(error))
         case ValueError():
             return UnavailableError(edge, "schema", str(error).partition("\n")[0])
         case _:

@@ -62,5 +62,28 @@ class Timeout:
             self._scope.reschedule(now)
 
 
+async def waited(future: asyncio.Future[None], seconds: float) -> None:
+    """Until `future`, which is nobody else's, is done: as within a `Timeout`, for less. Raises TimeoutError."""
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(seconds, _expire, future, loop.time() + seconds)
+    try:
+        await future
+    finally:
+        timer.cancel()
+
+
+def _expire(future: asyncio.Future[None], due: float) -> None:
+    loop = future.get_loop()
+    if loop.time() - due > LATE_SECONDS:
+        loop.call_later(LATE_SECONDS, _give_up, future)
+    else:
+        _give_up(future)
+
+
+def _give_up(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
+
+
 def clear() -> None:
     _DEADLINE.set(None)

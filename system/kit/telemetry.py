@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -62,8 +63,7 @@ def told(event: str, **fields: Any) -> None:
         bound = structlog.contextvars.get_contextvars()
         now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         line = {**bound, **fields, "event": event, "level": "info", "timestamp": now}
-        sys.stdout.write(_to_text(_context(None, "info", line)) + "\n")
-        sys.stdout.flush()
+        _lines.add(_to_text(_context(None, "info", line)))
 
 
 def correlation_id(received: str | None) -> str:
@@ -89,7 +89,7 @@ def correlated(identifier: str) -> Iterator[None]:
 def received_context(headers: Iterable[tuple[bytes, bytes]]) -> Context:
     """The trace that the caller's W3C headers continue."""
     carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers if k in (b"traceparent", b"tracestate")}
-    return PROPAGATOR.extract(carrier)
+    return PROPAGATOR.extract(carrier) if carrier else Context()
 
 
 def late_span(
@@ -99,10 +99,15 @@ def late_span(
     return LateSpan(TRACER, name, kind, ratio=_share(), parent=parent, attributes=attributes)
 
 
-def outgoing_headers(context: Context | None = None) -> dict[str, str]:
-    """What a call made within this request carries along; None: the current span's trace."""
+def outgoing_headers(span: trace.Span | None = None) -> dict[str, str]:
+    """What a call made within this request carries along: the trace of `span`, None: of the current one."""
     headers: dict[str, str] = {}
-    PROPAGATOR.inject(headers, context)
+    # Written here (W3C Trace Context, version 00): the propagator takes four times as long.
+    here = (span or trace.get_current_span()).get_span_context()
+    if here.is_valid:
+        headers["traceparent"] = f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"
+        if here.trace_state:
+            headers["tracestate"] = here.trace_state.to_header()
     if identifier := CORRELATION_ID.get():
         headers[CORRELATION_HEADER] = identifier
     if user := USER_ID.get():
@@ -181,6 +186,24 @@ def _to_text(event: Mapping[str, Any], **_: Any) -> str:
     return to_json(event, fallback=repr).decode()
 
 
+class _Lines:
+    """Written together: those of one turn of the event loop, so that a busy service makes one call for many."""
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+
+    def add(self, line: str) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._waiting.append(line)
+
+    def _write(self) -> None:
+        text = "\n".join((*self._waiting, ""))
+        self._waiting.clear()
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
 class _Context:
     """Adds what every line says of where it comes from."""
 
@@ -199,4 +222,5 @@ class _Context:
 
 
 _context = _Context()
+_lines = _Lines()
 _quiet = False
