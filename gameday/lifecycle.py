@@ -45,6 +45,7 @@ class Options:
     wired: bool | None = None
     time_scale: float | None = None
     scale: Mapping[str, int] | None = None
+    stubs: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,15 @@ def plan(options: Options, state: State) -> Plan:
     unknown = [name for name in options.services if name not in catalogue.services]
     if unknown:
         raise InputError([_unknown(name, catalogue) for name in unknown])
+    started, stubs = options.services, options.stubs or ()
+    if stubs:
+        from gameday import contracts
+
+        pacts = contracts.read_all(contracts.directory(catalogue))
+        catalogue, standing_in = contracts.stubbed(catalogue, stubs, pacts)
+        started = (*started, *standing_in)
     wired, scale = bool(options.wired), options.scale or {}
-    return Plan(catalogue, options.profiles, options.services or None, wired, factor, scale)
+    return Plan(catalogue, options.profiles, started or None, wired, factor, scale, stubs)
 
 
 def up(
@@ -206,6 +214,7 @@ def _filled(options: Options, told: Mapping[str, Any]) -> Options:
         options.wired if options.wired is not None else told.get("wired"),
         options.time_scale if options.time_scale is not None else told.get("time_scale"),
         options.scale if options.scale is not None else told.get("scale"),
+        options.stubs if options.stubs is not None else tuple(told.get("stubs", ())),
     )
 
 

@@ -13,7 +13,10 @@ from gameday.runtime.order import closure
 
 @dataclass(frozen=True)
 class Plan:
-    """`services` None means all of the catalogue; `scale` are the replicas that were asked for beside the files."""
+    """`services` None means all of the catalogue; `scale` are the replicas that were asked for beside the files.
+
+    `stubs`: services whose providers are stubs in the catalogue.
+    """
 
     catalogue: Catalogue
     profiles: tuple[str, ...]
@@ -21,6 +24,7 @@ class Plan:
     wired: bool
     time_scale: float
     scale: Mapping[str, int] = field(default_factory=dict)
+    stubs: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -30,5 +34,6 @@ class Plan:
             "wired": self.wired,
             "time_scale": self.time_scale,
             "scale": dict(self.scale),
+            "stubs": list(self.stubs),
             "catalogue": hashlib.sha256(repr(self.catalogue).encode()).hexdigest(),
         }

@@ -127,6 +127,7 @@ class Supervisor:
             "failure": str(self._failure) if self._failure else None,
             "runtime": runtime.name,
             "time_scale": self.plan.time_scale,
+            "stubs_for": list(self.plan.stubs),
             "scale": dict(self.plan.scale),
             "replicated": self._replicated(),
             "wired": self.plan.wired,

@@ -37,6 +37,9 @@ def run(  # noqa: PLR0917 - options of a command line
     scale: list[str] = typer.Option(
         [], "--scale", metavar="SERVICE=N", help="Replicas of a service, whatever the file says; may be repeated."
     ),
+    stubs: bool = typer.Option(
+        False, "--stubs", help="The services' providers are served from their contracts; their stores are real."
+    ),
     trust: bool = typer.Option(False, "--trust", help="Approve the commands that the compose file runs."),
     runtime: str = typer.Option("process", "--runtime", help="How the services are run: process."),
 ) -> None:
@@ -59,6 +62,7 @@ def run(  # noqa: PLR0917 - options of a command line
         wired=None if wire is None else wire is Wiring.ALL,
         time_scale=time_scale,
         scale=_scale(scale),
+        stubs=_alone(services) if stubs else None,
     )
     began = time.monotonic()
     with Starting() as starting:
@@ -76,12 +80,21 @@ def _scale(given: list[str]) -> dict[str, int] | None:
     return {service: int(count) for service, _, count in pairs.values()} or None
 
 
+def _alone(services: list[str] | None) -> tuple[str, ...]:
+    """Raises InputError where nothing says who is to be developed."""
+    if not services:
+        raise InputError(Problem("--stubs needs a service", mend="gameday up SERVICE --stubs"))
+    return tuple(services)
+
+
 def _summary(status: Mapping[str, Any], seconds: float | None) -> str:
     count = len(status["services"])
     healthy = f"{count} service{'s' * (count != 1)} healthy"
     began = f"joined the system that runs: {healthy}" if seconds is None else f"{healthy} after {seconds:.1f} s"
     wired = "every edge wired" if status["wired"] else "not wired"
-    return f"{began}, {status['total_pss_mb']:.0f} MiB, {wired}, time scale {status['time_scale']:g}"
+    told = f"{began}, {status['total_pss_mb']:.0f} MiB, {wired}, time scale {status['time_scale']:g}"
+    alone = " and ".join(status["stubs_for"])
+    return told + (f"\nwhat {alone} asks by HTTP is answered from contracts/pacts" if alone else "")
 
 
 def _approval(given: bool, pause: Callable[[], None]) -> Callable[[Catalogue], bool]:

@@ -18,6 +18,7 @@ from gameday.contracts.deploy import can_deploy, deployment
 from gameday.contracts.ledger import Ledger, Verification
 from gameday.contracts.pacts import Interaction, Pact, read_all
 from gameday.contracts.provider import Endpoints
+from gameday.contracts.stubs import stubbed
 from gameday.errors import GamedayError
 from gameday.runtime import Endpoint
 from gameday.tools import pact as verifier
@@ -37,6 +38,7 @@ __all__ = [
     "endpoints",
     "missing",
     "read_all",
+    "stubbed",
     "verify",
 ]
 
