@@ -15,11 +15,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from pact import Pact
-    from pact.interaction import HttpInteraction
+from typing import Any, Literal
 
 MODULE = "gameday.tools.stub"
 CLIENT_ERROR = 400
@@ -32,8 +28,10 @@ def main() -> None:
     parser.add_argument("--port", action="append", type=int, required=True)
     wanted = parser.parse_args()
     os.environ["PACT_DO_NOT_TRACK"] = "true"
-    from pact import Pact
-
+    try:
+        from pact import Pact
+    except ImportError:
+        raise SystemExit("pact-python is not installed; mend: pip install 'gameday[contracts]'") from None
     promised = Pact("consumer", "provider").with_specification("V4")
     for interaction in _asked_for(wanted.files):
         promise(promised, interaction)
@@ -55,8 +53,8 @@ def _asked_for(files: list[Path]) -> Iterator[dict[str, Any]]:
                 yield interaction | {"description": who}
 
 
-def promise(pact: Pact, interaction: dict[str, Any]) -> None:
-    """Tells `pact` what a file of Pact's version 4 says under `interactions`."""
+def promise(pact: Any, interaction: dict[str, Any]) -> None:
+    """Tells a `pact.Pact` what a file of Pact's version 4 says under `interactions`."""
     asked, answered = interaction["request"], interaction["response"]
     if answered["status"] < CLIENT_ERROR:
         asked = _by_type(asked, dict(_given(interaction)))
@@ -93,7 +91,7 @@ def _given(interaction: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from state.get("params", {}).items()
 
 
-def _part(made: HttpInteraction, part: dict[str, Any], which: Literal["Request", "Response"]) -> None:
+def _part(made: Any, part: dict[str, Any], which: Literal["Request", "Response"]) -> None:
     for name, values in part.get("headers", {}).items():
         for value in values if isinstance(values, list) else [values]:
             made.with_header(name, value, part=which)

@@ -42,6 +42,7 @@ M = TypeVar("M", bound=BaseModel)
 
 HANDLE_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
+CANCEL_SECONDS = 0.2
 # First and longest pause before the next attempt to connect.
 RECONNECT_SECONDS = (0.2, 2.0)
 WATCH_SECONDS = 1.0
@@ -95,10 +96,10 @@ class Bus:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._running:
+        while self._running and not self._running.done():
+            # Again: a connection that is just being made swallows a cancellation.
             self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
+            await asyncio.wait([self._running], timeout=CANCEL_SECONDS)
         # What is still at work may publish.
         if self._link:
             await self._link.drain(DRAIN_SECONDS)

