@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,13 +37,23 @@ def pacts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return COMMITTED
 
 
+class Agreed(Pact):
+    """Each interaction names the test that it comes from: whoever breaks it wants to read that."""
+
+    test = ""
+
+    def upon_receiving(self, description: str, interaction: Any = "HTTP") -> Any:
+        return super().upon_receiving(description, interaction).test_name(self.test)
+
+
 @pytest.fixture
-def agree(pacts: Path) -> Iterator[Callable[[str, str], Pact]]:
+def agree(request: pytest.FixtureRequest, pacts: Path) -> Iterator[Callable[[str, str], Pact]]:
     """A pact of a consumer and a provider; written once its test has passed."""
     made: list[Pact] = []
 
     def agreed(consumer: str, provider: str) -> Pact:
-        made.append(Pact(consumer, provider).with_specification("V4"))
+        made.append(Agreed(consumer, provider).with_specification("V4"))
+        made[-1].test = request.node.nodeid.partition("[")[0]
         return made[-1]
 
     yield agreed

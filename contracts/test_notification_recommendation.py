@@ -19,6 +19,7 @@ from system.notification.recommendations import METHOD, Recommendations
 COMMITTED = Path(__file__).parent / "pacts" / "grpc" / "notification-svc-recommendation-svc.json"
 USER = "pact-user"
 ITEM = {"id": "item-042", "score": 0.31, "title": "Birch Hiking Boots"}
+TEST = "contracts/test_notification_recommendation.py::test_an_answer_is_understood_and_was_recorded"
 CALLS = [
     ("recommendations for a buyer who likes some items", "a user who likes some items", "SOURCE_MODEL", "model"),
     (
@@ -64,6 +65,7 @@ async def test_an_answer_is_understood_and_was_recorded(what, state, source, mea
     recorded = {each["description"]: each for each in json.loads(COMMITTED.read_text())["interactions"]}
     states = [{"name": state, "params": {"userId": USER}}]
     assert recorded[what] == {
+        "comments": {"testname": TEST},
         "description": what,
         "providerStates": states,
         "request": request,

@@ -31,6 +31,8 @@ from gameday.state import State
 from gameday.verdict import Finding, Result, Verdict, Verdicts, worst
 
 TIME_SCALE = 30.0
+# Facts of results that hold what was not judged, or does not count.
+EXCUSES = {"waived": None, contracts.PENDING: None, contracts.NOT_ASKED: None}.keys()
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,7 @@ Suite = Callable[[Site], Iterator[Result]]
 def contracts_suite(site: Site) -> Iterator[Result]:
     site.progress.step("contracts: verifying")
     yield from contracts.missing(site.bench.catalogue, site.pacts)
-    ledger = contracts.Ledger(site.bench.state)
-    for result in contracts.verify(site.bench.catalogue, contracts.endpoints(site.bench.endpoints), site.pacts):
-        ledger.verified([result])
-        yield result
+    yield from contracts.verified(site.bench.catalogue, site.bench.state, site.bench.endpoints, site.pacts)
 
 
 def experiments_suite(site: Site) -> Iterator[Result]:
@@ -310,15 +309,17 @@ def conclude(
     results: Sequence[Result], began: float, started: str, time_scale: float, left_out: tuple[str, ...] = ()
 ) -> Verdicts:
     """`began` is monotonic, `started` ISO 8601."""
-    waived = tuple(f"waived: {told}" for result in results for told in result.facts.get("waived", ()))
-    verdict = worst(result.verdict for result in results)
+    excused = [f"{why}: {told}" for why in EXCUSES for result in results for told in result.facts.get(why, ())]
+    # Of what was only excused nothing was judged: that must not look like a yes.
+    judged = [result for result in results if result.findings or not EXCUSES & result.facts.keys()]
+    verdict = worst(result.verdict for result in judged)
     return Verdicts(
         gameday=__version__,
         started=started,
         seconds=time.monotonic() - began,
         time_scale=time_scale,
-        results=tuple(results),
-        left_out=(*left_out, *waived),
+        results=tuple(judged),
+        left_out=(*left_out, *excused),
         verdict=verdict,
         exit_code=verdict.exit_code,
     )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gameday.errors import InputError, Problem
@@ -121,8 +122,12 @@ class _Builder:
 
     def nodes(self, text: str) -> list[Node]:
         try:
+            with warnings.catch_warnings():
+                # YAML 1.2 lets an anchor be set again, and so does Docker.
+                warnings.simplefilter("ignore", ReusedAnchorWarning)
+                found = list(YAML(typ="safe", pure=True).compose_all(io.StringIO(text)))
             # An empty document composes to None.
-            return [node for node in YAML(typ="safe", pure=True).compose_all(io.StringIO(text)) if node is not None]
+            return [node for node in found if node is not None]
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -56,6 +58,8 @@ def list_(
         for row in rows:
             states = "\n".join(row["states"])
             count, verified = str(len(row["interactions"])), row["verified"]
+            if row["pending"]:
+                count += f", {len(row['pending'])} pending"
             last = f"{verified['verdict']} {verified['when']}" if verified else "never as it is now"
             table.add_row(row["edge"], row["kind"], row["file"] or "NONE", count, states, last if row["file"] else "")
         wide_console().print(table)
@@ -74,6 +78,7 @@ def _row(covered: Covered, version: str, ledger: Ledger) -> dict[str, Any]:
         "file": pact.file.name if pact else None,
         "sha256": pact.sha256 if pact else None,
         "interactions": [interaction.description for interaction in interactions],
+        "pending": [interaction.description for interaction in interactions if interaction.pending],
         "states": sorted({state for interaction in interactions for state in interaction.states}),
         "verified": {"verdict": last.verdict.value, "when": _when(last.wall)} if last else None,
     }
@@ -87,9 +92,18 @@ def _when(wall: float) -> str:
 def verify(
     file: list[Path] = files_option(),
     pacts: Path = _pacts_option(),
+    at: str = typer.Option(
+        None, "--at", metavar="PROVIDER=URL", help="Only this provider's, against what answers at the URL."
+    ),
+    header: list[str] = typer.Option(
+        [], "--header", metavar="'NAME: VALUE'", help="With --at: goes with each request; $NAME is the environment's."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the verdicts as JSON."),
 ) -> None:
-    """Verify every pact against an instance of its provider, on the stores of the system that runs here."""
+    """Verify every pact against an instance of its provider, on the stores of the system that runs here.
+
+    With --at nothing is started and nothing has to run: the provider may be somebody else's.
+    """
     from gameday import contracts, gate
     from gameday.control import Control
     from gameday.state import State
@@ -97,11 +111,15 @@ def verify(
     system = catalogue(file)
     promised = contracts.read_all(pacts or contracts.directory(system))
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    if at:
+        provider, url = _place(at, {pact.provider for pact in promised})
+        results = list(contracts.verify_at(provider, url, _headers(header), promised))
+        show(gate.conclude(results, began, started, 1.0), system.directory, as_json)
+        return
     with interruptible(), Control.connect(State.find(system.directory).directory) as control:
-        running = contracts.endpoints(control.call("endpoints"))
+        state, running = State.find(system.directory), control.call("endpoints")
         scale = float(control.call("status")["time_scale"])
-        results = list(contracts.verify(system, running, promised))
-    contracts.Ledger(State.find(system.directory)).verified(results)
+        results = list(contracts.verified(system, state, running, promised))
     show(gate.conclude(results, began, started, scale), system.directory, as_json)
 
 
@@ -113,18 +131,30 @@ def can_deploy(
     pacts: Path = _pacts_option(),
     as_json: bool = typer.Option(False, "--json", help="Print the verdict as JSON."),
 ) -> None:
-    """Say whether a service keeps, and is given, all that was agreed. 0: yes. 1: no. 3: it was not verified."""
+    """Say whether a service keeps, and is given, all that was agreed. 0: yes. 1: no. 3: it was not verified.
+
+    Where PACT_BROKER_BASE_URL names a Pact Broker, that one is asked.
+    """
     from gameday import contracts, gate
+    from gameday.contracts.versions import version
     from gameday.state import State
 
     system = catalogue(file)
     _require(system, service)
     ledger = contracts.Ledger(State.find(system.directory))
-    _require_environment(ledger, to)
+    broker, results = contracts.Broker.of(os.environ), []
+    if broker is None:
+        _require_environment(ledger, to)
     began, started = time.monotonic(), gate.now()
     promised = contracts.read_all(pacts or contracts.directory(system))
-    result = contracts.can_deploy(system, ledger, promised, service, to)
-    show(gate.conclude([result], began, started, 1.0), system.directory, as_json)
+    if broker:
+        with broker:
+            results = [broker.can_deploy(service, version(system, system.services[service]), to)]
+        # Of gRPC it knows nothing: what was verified here counts.
+        promised = [pact for pact in promised if pact.grpc and service in (pact.consumer, pact.provider)]
+    if not broker or promised:
+        results.append(contracts.can_deploy(system, ledger, promised, service, None if broker else to))
+    show(gate.conclude(results, began, started, 1.0), system.directory, as_json)
 
 
 @app.command("deployed", epilog="Example: $ gameday contracts deployed user-svc --to staging")
@@ -142,8 +172,47 @@ def deployed(
     _require(system, service)
     promised = contracts.read_all(pacts or contracts.directory(system))
     what = contracts.deployment(system, promised, service, to, time.time())
+    if broker := contracts.Broker.of(os.environ):
+        with broker:
+            broker.deployed(service, what.version, to)
     contracts.Ledger(State.find(system.directory)).deployed(what)
     print(f"{service} {what.version} stands in {to}")
+
+
+def _place(at: str, providers: set[str]) -> tuple[str, str]:
+    """`stock=http://there` apart. Raises InputError."""
+    from gameday.errors import InputError, Problem
+    from gameday.yamlfile import suggestion
+
+    provider, _, url = at.partition("=")
+    if not url.startswith(("http://", "https://")):
+        raise InputError(Problem(f"--at {at}", "write PROVIDER=URL, such as stock=https://stock.example", value=at))
+    if provider not in providers:
+        raise InputError(Problem(f"no pact is about {provider!r}", suggestion(provider, providers), value=provider))
+    return provider, url.rstrip("/")
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    """`x-key: $KEY`, with what the environment says. Raises InputError."""
+    from gameday.errors import InputError, Problem
+
+    headers: dict[str, str] = {}
+    problems: list[Problem] = []
+    for each in given:
+        name, colon, value = each.partition(":")
+        try:
+            headers[name.strip()] = Template(value.strip()).substitute(os.environ)
+        except KeyError as error:
+            problems.append(
+                Problem(f"--header {each}: {error.args[0]} is not set", f"export {error.args[0]}=...", value=each)
+            )
+        except ValueError:
+            colon = ""
+        if not colon:
+            problems.append(Problem(f"--header {each}", "write 'NAME: VALUE'; a dollar sign is $$", value=each))
+    if problems:
+        raise InputError(problems)
+    return headers
 
 
 def _require(system: Catalogue, service: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gameday.catalogue import Catalogue, Service
 from gameday.contracts import grpc, provider, versions
+from gameday.contracts.broker import Broker, shared
 from gameday.contracts.coverage import Covered, coverage, missing
 from gameday.contracts.deploy import can_deploy, deployment
 from gameday.contracts.ledger import Ledger, Verification
@@ -21,10 +22,14 @@ from gameday.contracts.provider import Endpoints
 from gameday.contracts.stubs import stubbed
 from gameday.errors import GamedayError
 from gameday.runtime import Endpoint
+from gameday.state import State
 from gameday.tools import pact as verifier
 from gameday.verdict import Finding, Result, Verdict
 
 __all__ = [
+    "NOT_ASKED",
+    "PENDING",
+    "Broker",
     "Covered",
     "Endpoints",
     "Interaction",
@@ -38,11 +43,18 @@ __all__ = [
     "endpoints",
     "missing",
     "read_all",
+    "shared",
     "stubbed",
+    "verified",
     "verify",
+    "verify_at",
 ]
 
 CHECK = "contract"
+# The fact that holds what is pending and not kept.
+PENDING = "pending"
+# And the one of what cannot be asked of somebody else's provider.
+NOT_ASKED = "not asked"
 VERIFY_SECONDS = 30.0
 # Providers that start and are verified at a time: what starting one costs is processor time.
 AT_ONCE = os.cpu_count() or 2
@@ -68,6 +80,45 @@ def verify(catalogue: Catalogue, running: Endpoints, pacts: Iterable[Pact]) -> I
     with ThreadPoolExecutor(AT_ONCE) as workers:
         for results in workers.map(lambda theirs: _verified(catalogue, running, theirs), by_provider.values()):
             yield from results
+
+
+def verified(
+    catalogue: Catalogue, state: State, told: Mapping[str, Mapping[str, str]], pacts: Sequence[Pact]
+) -> Iterator[Result]:
+    """As `verify`, with what the supervisor tells under `endpoints`; remembered, by a named Pact Broker too."""
+    broker, ledger, results = Broker.of(os.environ), Ledger(state), []
+    for result in verify(catalogue, endpoints(told), pacts):
+        ledger.verified([result])
+        results.append(result)
+        yield result
+    if broker:
+        with broker:
+            yield shared(broker, catalogue, pacts, results)
+
+
+def verify_at(provider: str, url: str, headers: Mapping[str, str], pacts: Iterable[Pact]) -> Iterator[Result]:
+    """Holds what answers at `url` to what `provider` promised, such as somebody else's service that it stands for.
+
+    It has no states that could be entered: what needs one, or is a message, is not asked and told in the facts.
+    """
+    for pact in pacts:
+        if pact.provider == provider and not pact.grpc:
+            yield _verified_at(pact, url, headers)
+
+
+def _verified_at(pact: Pact, url: str, headers: Mapping[str, str]) -> Result:
+    started = time.monotonic()
+    asked = [each for each in pact.interactions if not each.states and not each.message]
+    wanted = verifier.Verification(str(pact.file), pact.provider, url, None, None, VERIFY_SECONDS, headers)
+    try:
+        results = _said(wanted) if asked else {}
+    except GamedayError as error:
+        findings = [_finding(pact, each, Verdict.INCONCLUSIVE, "not verified", str(error)) for each in asked]
+    else:
+        findings = [_judged(pact, each, results) for each in asked]
+    result = _result(pact, findings, time.monotonic() - started)
+    rest = [f"{pact.name}: {each.subject}" for each in pact.interactions if each not in asked]
+    return result.model_copy(update={"facts": result.facts | ({NOT_ASKED: rest} if rest else {})})
 
 
 def endpoints(told: Mapping[str, Mapping[str, str]]) -> Endpoints:
@@ -122,14 +173,26 @@ def _not_verified(pact: Pact, obstacle: str) -> Result:
 
 
 def _result(pact: Pact, findings: Sequence[Finding], seconds: float, version: str | None = None) -> Result:
+    """What is pending and not kept is told in the facts, and is no finding: it was not promised."""
+    pending = {interaction.subject for interaction in pact.interactions if interaction.pending}
+    told = [each for each in findings if each.subject in pending and each.verdict is not Verdict.CONFIRMED]
+    facts: dict[str, Any] = {"file": str(pact.file), "sha256": pact.sha256}
+    if version:
+        facts["version"] = version
+    if told:
+        facts[PENDING] = [": ".join(filter(None, (pact.name, each.subject, each.observed))) for each in told]
     return Result(
         suite="contracts",
         name=pact.name,
         title=f"{pact.provider} keeps what it promised {pact.consumer}",
-        findings=tuple(findings),
+        findings=tuple(_promised(each) if each.subject in pending else each for each in findings if each not in told),
         seconds=seconds,
-        facts={"file": str(pact.file), "sha256": pact.sha256} | ({"version": version} if version else {}),
+        facts=facts,
     )
+
+
+def _promised(finding: Finding) -> Finding:
+    return finding.model_copy(update={"detail": "kept, and not pending any more: take the mark away"})
 
 
 def _obstacle(catalogue: Catalogue, pact: Pact) -> str | None:
@@ -200,12 +263,15 @@ def _results(service: Service, pact: Pact, where: Endpoint) -> Results:
     wanted = verifier.Verification(
         file=str(pact.file),
         provider=pact.provider,
-        host=where.host,
-        port=where.port,
+        url=f"http://{where}",
         states=f"http://{where}{states.path}" if states else None,
         messages=states.messages if states else None,
         request_timeout=REQUEST_SECONDS,
     )
+    return _said(wanted)
+
+
+def _said(wanted: verifier.Verification) -> Results:
     found = verifier.verify(wanted, timeout=VERIFY_SECONDS)
     return {
         (result["description"], tuple(result.get("providerStates") or ())): result
@@ -234,10 +300,11 @@ def _difference(mismatch: Mapping[str, Any]) -> str:
 
 
 def _finding(pact: Pact, interaction: Interaction, verdict: Verdict, observed: str, detail: str) -> Finding:
-    given = f", given {' and '.join(interaction.states)}" if interaction.states else ""
+    if interaction.test and verdict is not Verdict.CONFIRMED:
+        detail = "\n".join(filter(None, (detail, f"agreed by {interaction.test}")))
     return Finding(
         check=CHECK,
-        subject=f"{interaction.description}{given}",
+        subject=interaction.subject,
         verdict=verdict,
         expected=f"the answer that {pact.consumer} relies on",
         observed=observed,

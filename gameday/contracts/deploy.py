@@ -57,7 +57,15 @@ def _relies(
         provider = standing[pact.provider].version
     else:
         return _finding(pact.name, Verdict.REFUTED, f"{pact.provider} does not stand in {environment}")
-    return _kept(pact.name, ledger.verification(pact.name, pact.sha256, provider), f"{pact.provider} {provider}")
+    found = ledger.verification(pact.name, pact.sha256, provider)
+    if found is not None and found.pending:
+        return _finding(
+            pact.name,
+            Verdict.REFUTED,
+            f"{pact.provider} {provider} does not keep what is pending",
+            "\n".join(found.pending),
+        )
+    return _kept(pact.name, found, f"{pact.provider} {provider}")
 
 
 def _serves(

@@ -19,7 +19,10 @@ from gameday.verdict import Result, Verdict
 
 @dataclass(frozen=True)
 class Verification:
-    """Of the pact with this hash by a provider of this `version`. `told` are the findings that were not confirmed."""
+    """Of the pact with this hash by a provider of this `version`. `told` are the findings that were not confirmed.
+
+    `pending` is what the consumer wants and the provider does not keep: its `verdict` is on the rest.
+    """
 
     pact: str
     sha256: str
@@ -27,6 +30,7 @@ class Verification:
     verdict: Verdict
     wall: float
     told: Sequence[str] = ()
+    pending: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,12 @@ class Ledger:
         for result in results:
             if {"sha256", "version"} <= result.facts.keys():
                 told = [_told(finding) for finding in result.findings if finding.verdict is not Verdict.CONFIRMED]
-                facts = result.facts
+                facts, pending = result.facts, result.facts.get("pending", ())
+                # Nothing that was promised is broken where nothing was promised yet.
+                verdict = result.verdict if result.findings or not pending else Verdict.CONFIRMED
                 _append(
                     self._verifications,
-                    Verification(result.name, facts["sha256"], facts["version"], result.verdict, time.time(), told),
+                    Verification(result.name, facts["sha256"], facts["version"], verdict, time.time(), told, pending),
                 )
 
     def verification(self, pact: str, sha256: str, version: str | None = None) -> Verification | None:

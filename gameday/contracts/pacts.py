@@ -14,12 +14,23 @@ from gameday.errors import InputError, Problem
 
 @dataclass(frozen=True)
 class Interaction:
-    """`states` are the provider states that have to hold before it; a `message` is made, not asked for."""
+    """`states` are the provider states that have to hold before it; a `message` is made, not asked for.
+
+    What is `pending` is work in progress: its provider has not promised it yet, and is broken by nothing in it.
+    `test` is the consumer's that wrote it, where that left its name.
+    """
 
     description: str
     states: tuple[str, ...]
     line: int | None
     message: bool = False
+    pending: bool = False
+    test: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What findings call it."""
+        return self.description + (f", given {' and '.join(self.states)}" if self.states else "")
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,9 @@ def _interactions(raw: dict[str, Any], lines: list[str]) -> Iterator[Interaction
         description = str(interaction["description"])
         states = tuple(str(state["name"]) for state in interaction.get("providerStates") or ())
         message = "Messages" in str(interaction.get("type", ""))
-        yield Interaction(description, states, _line(lines, description), message)
+        pending = interaction.get("pending") is True
+        test = (interaction.get("comments") or {}).get("testname")
+        yield Interaction(description, states, _line(lines, description), message, pending, test)
 
 
 def _line(lines: list[str], description: str) -> int | None:

@@ -11,9 +11,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gameday.errors import GamedayError, InputError, Problem
 
@@ -25,16 +27,16 @@ QUIET = {"PACT_DO_NOT_TRACK": "true"}
 @dataclass(frozen=True)
 class Verification:
     """One pact file against one running provider. `states` is the URL that takes provider states, `messages` the
-    path where messages are made.
+    path where messages are made. `headers` go with every request, in the place of the pact's own of that name.
     """
 
     file: str
     provider: str
-    host: str
-    port: int
+    url: str
     states: str | None
     messages: str | None
     request_timeout: float
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def verify(wanted: Verification, *, timeout: float) -> dict[str, Any]:
@@ -76,10 +78,13 @@ def main(results: Path) -> int:
     except ImportError:
         return _NOT_INSTALLED
     wanted = Verification(**json.load(sys.stdin))
-    verifier = Verifier(wanted.provider, host=wanted.host)
-    verifier.add_transport(protocol="http", port=wanted.port).add_source(wanted.file)
+    where = urlsplit(wanted.url)
+    verifier = Verifier(wanted.provider, host=where.hostname)
+    verifier.add_transport(url=wanted.url).add_source(wanted.file)
+    if wanted.headers:
+        verifier.add_custom_headers(dict(wanted.headers))
     if wanted.messages:
-        verifier.add_transport(protocol="message", port=wanted.port, path=wanted.messages)
+        verifier.add_transport(protocol="message", port=where.port, path=wanted.messages)
     verifier.set_request_timeout(int(wanted.request_timeout * 1000)).set_error_on_empty_pact(enabled=True)
     verifier.set_coloured_output(enabled=False)
     if wanted.states:

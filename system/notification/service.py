@@ -12,11 +12,12 @@ from fastapi import FastAPI
 
 from system.kit import app as kit
 from system.kit import signals
+from system.kit import states as kit_states
 from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
 from system.kit.bus import Bus
 from system.kit.client import Edge
 from system.kit.store import Store
-from system.notification import recommendations, routes
+from system.notification import recommendations, routes, states
 from system.notification.jobs import QUEUES, Jobs
 from system.notification.post import SERVICE, Post
 from system.notification.purchases import EVENT, Purchased, Purchases
@@ -50,7 +51,8 @@ def make(settings: NotificationSettings) -> FastAPI:
         await told.close()
         await store.close()
 
-    return kit.create(SERVICE, settings, routers=[routes.make(jobs)], lifespan=lifespan)
+    contract = kit_states.routers(settings, {}, states.MESSAGES)
+    return kit.create(SERVICE, settings, routers=[routes.make(jobs), *contract], lifespan=lifespan)
 
 
 @asynccontextmanager

@@ -68,7 +68,7 @@ class Ground:
 
     async def serves(self) -> bool:
         """Whether a request is answered, sooner or later: a busy machine may be too slow for the first ones."""
-        for _ in range(20):
+        for _ in range(100):
             if await self.attempt():
                 return True
         return False

@@ -19,6 +19,7 @@ ANSWER = {"left": 3, "title": "Boots", "state": "open", "note": "dry"}
 JSON, EVENTS = "application/json", "text/event-stream"
 
 # What each provider change answers: status, headers, body. None: as before.
+TEST = "contracts/test_stock.py::test_what_is_left"
 BREAKING: dict[str, tuple[int, dict[str, str], Any]] = {
     "renamed": (200, {}, {"remaining": 3, "title": "Boots", "state": "open", "note": "dry"}),
     "type": (200, {}, ANSWER | {"left": "three"}),
@@ -83,6 +84,7 @@ def promise(name: str) -> dict[str, Any]:
         rules = {"body": {"$.item": matched("type")}}
         return {
             "type": "Asynchronous/Messages",
+            "comments": {"testname": TEST},
             "description": name,
             "contents": contents,
             "matchingRules": rules,
@@ -98,7 +100,13 @@ def promise(name: str) -> dict[str, Any]:
         }
     response = {"status": 200, "headers": headers, "body": body, "matchingRules": rules}
     request = {"method": "GET", "path": "/" + name.replace(" ", "%20")}
-    return {"type": "Synchronous/HTTP", "description": name, "request": request, "response": response}
+    return {
+        "type": "Synchronous/HTTP",
+        "description": name,
+        "comments": {"testname": TEST},
+        "request": request,
+        "response": response,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +149,7 @@ def test_what_somebody_reads_is_refuted_with_its_place(found: dict[str, Finding]
     assert finding.verdict is Verdict.REFUTED, finding
     assert WHERE[change] in finding.observed + finding.detail
     assert Path(finding.file or "").name == "shop-stock.json"
+    assert f"agreed by {TEST}" in finding.detail
 
 
 @pytest.mark.parametrize("change", HARMLESS)

@@ -137,6 +137,18 @@ def test_a_broken_promise_is_refuted_with_its_place(tmp_path: Path) -> None:
     assert "many" in result.findings[0].observed
 
 
+@pytest.mark.parametrize(("left", "told"), [("'many'", True), ("3", False)], ids=["not kept", "kept"])
+def test_what_is_pending_is_asked_and_told(tmp_path: Path, left: str, told: bool) -> None:
+    directory = promise(tmp_path)
+    pact = json.loads((directory / "shop-stock.json").read_text())
+    pact["interactions"][0]["pending"] = True
+    (directory / "shop-stock.json").write_text(json.dumps(pact))
+    answer = f"import json; body = json.dumps({{'left': {left}}}).encode()"
+    [result] = contracts.verify(small(tmp_path, answer), {}, contracts.read_all(directory))
+    assert bool(result.facts.get(contracts.PENDING)) is told
+    assert bool(result.findings) is not told
+
+
 def test_an_answer_that_is_no_json_is_refuted(tmp_path: Path) -> None:
     assert verified(tmp_path, "body = b'<html>'").verdict is Verdict.REFUTED
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from servers import Service, ServiceFactory
 
+from gameday import contracts
 from gameday.catalogue import Catalogue
 from gameday.catalogue import Service as Described
 from gameday.catalogue.model import Location
@@ -22,7 +23,9 @@ from gameday.journal import Journal
 from gameday.leases import LeaseKeeper
 from gameday.runtime import Endpoint
 from gameday.runtime.fake import FakeRuntime
+from gameday.verdict import Verdict
 
+ROOT = Path(__file__).parents[2]
 MODEL = "claude-haiku-4-5"
 QUESTION: list[Any] = [{"role": "user", "content": "How do I pitch a tent in the rain?"}]
 TOKEN = "an-admin-token"
@@ -318,3 +321,18 @@ async def test_a_fault_of_a_model_is_a_lease(
     await never.undo(runtime)
     assert (await never.undone(runtime)).holds
     journal.close()
+
+
+def test_what_is_agreed_of_the_model_can_be_held_to_whoever_speaks_its_protocol(emulator: Service) -> None:
+    """As with the real provider: at an address, with a key, and no way into states."""
+    promised = contracts.read_all(ROOT / "contracts/pacts")
+    url = str(emulator.http.base_url).rstrip("/")
+    key = {"authorization": "Bearer another"}
+    results = list(contracts.verify_at("llm-emulator", url, key, promised))
+    assert [(each.name, each.verdict) for each in results] == [
+        ("ai-worker->llm-emulator", Verdict.CONFIRMED),
+        ("chat-svc->llm-emulator", Verdict.CONFIRMED),
+        ("moderation-svc->llm-emulator", Verdict.CONFIRMED),
+    ]
+    (refused, *_) = contracts.verify_at("llm-emulator", url, {"authorization": "Bearer "}, promised)
+    assert refused.verdict is Verdict.REFUTED

@@ -124,3 +124,7 @@ def test_empty_documents_say_nothing(tmp_path: Path) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text("# only a comment\n---\na: 1\n---\n")
     assert document.read(file) == [{"a": 1}]
+
+
+def test_an_anchor_may_be_set_again(tmp_path: Path) -> None:
+    assert read(tmp_path, "a: &x 1\nb: *x\nc: &x 2\nd: *x\n") == {"a": 1, "b": 1, "c": 2, "d": 2}

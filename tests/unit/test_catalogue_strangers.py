@@ -69,7 +69,7 @@ def mutations(draw: st.DrawFn) -> tuple[str, str]:
     return name, text
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mutations())
 def test_a_broken_file_is_read_or_explained(tmp_path: Path, mutation: tuple[str, str]) -> None:
     name, text = mutation
@@ -104,7 +104,7 @@ def transplants(draw: st.DrawFn) -> tuple[str, Any]:
     return name, tree
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(transplants())
 def test_a_strange_value_is_read_or_explained(tmp_path: Path, transplant: tuple[str, Any]) -> None:
     name, tree = transplant

@@ -131,4 +131,4 @@ def test_what_belongs_to_nobody_runs_everything(repository: Repository) -> None:
     repository.write("docker-compose.override.txt", "2")
     plan = repository.plan()
     assert plan.suites == ["contracts", "experiments", "load", "alerts"]
-    assert len(plan.pacts) == 21
+    assert len(plan.pacts) == 22

@@ -204,3 +204,64 @@ def test_a_gate_with_a_broken_pact_starts_nothing(tmp_path: Path, monkeypatch: p
     for suites in ([], ["contracts"]):
         with pytest.raises(InputError, match="no JSON"):
             gate.gate([tmp_path / "docker-compose.yml"], suites, 30.0, None, Progress())
+
+
+def pending(description: str, *states: str) -> dict[str, Any]:
+    return interaction(description, *states) | {"pending": True}
+
+
+def broken(description: str) -> dict[str, Any]:
+    difference = {"path": "$.source", "mismatch": "it is missing"}
+    return {"description": description, "result": "Error", "mismatch": {"mismatches": [difference]}}
+
+
+def test_what_is_pending_breaks_no_provider_and_is_told(tmp_path: Path, verified: dict[str, Any]) -> None:
+    write(tmp_path, interaction("one"), pending("two"))
+    verified["results"] = [ok("one"), broken("two")]
+    [result] = verify(tmp_path)
+    assert [(each.subject, each.verdict) for each in result.findings] == [("one", Verdict.CONFIRMED)]
+    concluded = gate.conclude([result], 0.0, "", 1.0)
+    assert concluded.exit_code == 0
+    assert concluded.left_out == ("pending: shop->stock: two: $.source: it is missing",)
+
+
+def test_what_was_promised_is_broken_all_the_same(tmp_path: Path, verified: dict[str, Any]) -> None:
+    write(tmp_path, interaction("one"), pending("two"))
+    verified["results"] = [broken("one"), broken("two")]
+    [result] = verify(tmp_path)
+    assert gate.conclude([result], 0.0, "", 1.0).exit_code == 1
+
+
+def test_where_all_is_pending_nothing_is_confirmed(tmp_path: Path, verified: dict[str, Any]) -> None:
+    write(tmp_path, pending("one"))
+    verified["results"] = [broken("one")]
+    concluded = gate.conclude(verify(tmp_path), 0.0, "", 1.0)
+    assert (concluded.results, concluded.verdict) == ((), Verdict.INCONCLUSIVE)
+
+
+def test_a_pending_one_that_is_kept_says_that_its_mark_is_needless(tmp_path: Path, verified: dict[str, Any]) -> None:
+    write(tmp_path, pending("one"))
+    verified["results"] = [ok("one")]
+    [result] = verify(tmp_path)
+    assert result.verdict is Verdict.CONFIRMED
+    assert "take the mark away" in result.findings[0].detail
+
+
+def test_elsewhere_only_what_needs_no_state_is_asked(tmp_path: Path, verified: dict[str, Any]) -> None:
+    write(tmp_path, interaction("one"), interaction("two", "a state"))
+    write(tmp_path, interaction("another's"), provider="other")
+    verified["results"] = [ok("one")]
+    headers = {"x-key": "k"}
+    promised = contracts.read_all(tmp_path)
+    [result] = contracts.verify_at("stock", "https://stock.example", headers, promised)
+    assert [each.subject for each in result.findings] == ["one"]
+    assert (verified["asked"][0].url, verified["asked"][0].headers) == ("https://stock.example", headers)
+    concluded = gate.conclude([result], 0.0, "", 1.0)
+    assert concluded.left_out == ("not asked: shop->stock: two, given a state",)
+
+
+def test_elsewhere_what_the_verifier_skips_is_no_pass(tmp_path: Path, verified: dict[str, Any]) -> None:
+    write(tmp_path, interaction("one", "a state"))
+    results = list(contracts.verify_at("stock", "https://stock.example", {}, contracts.read_all(tmp_path)))
+    assert verified["asked"] == []
+    assert gate.conclude(results, 0.0, "", 1.0).verdict is Verdict.INCONCLUSIVE

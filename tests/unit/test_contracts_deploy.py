@@ -175,3 +175,35 @@ def test_the_commands(project: Project, monkeypatch: pytest.MonkeyPatch) -> None
     project.write("stock", "3")
     (row,) = json.loads(run("list", "--json")[1])
     assert row["verified"] is None
+
+
+def test_a_provider_may_go_where_something_is_pending_and_its_consumer_may_not(project: Project) -> None:
+    (pact,) = project.pacts
+    told = [f"{pact.name}: how many are left: $.left: is missing"]
+    facts = {"sha256": pact.sha256, "version": version(project.catalogue, project.catalogue.services["stock"])}
+    result = Result(suite="contracts", name=pact.name, title="", findings=(), facts=facts | {contracts.PENDING: told})
+    project.ledger.verified([result])
+    assert project.may("stock")[0] is Verdict.CONFIRMED
+    verdict, why = project.may("shop")
+    assert verdict is Verdict.REFUTED
+    assert "pending" in why
+    assert "$.left: is missing" in why
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--at", "stock"], "write PROVIDER=URL"),
+        (["--at", "stcok=http://there"], "did you mean stock"),
+        (["--at", "stock=http://there", "--header", "x-key: $NO_SUCH_KEY"], "NO_SUCH_KEY is not set"),
+        (["--at", "stock=http://there", "--header", "x-key"], "write 'NAME: VALUE'"),
+        (["--at", "stock=http://there", "--header", "x-key: 5$"], "write 'NAME: VALUE'"),
+    ],
+)
+def test_where_to_verify_is_told_wrong(
+    project: Project, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    monkeypatch.chdir(project.directory)
+    ran = CliRunner().invoke(command.app, ["verify", *options])
+    assert isinstance(ran.exception, InputError)
+    assert words in "\n".join(f"{each} {each.mend}" for each in ran.exception.problems)
