@@ -83,12 +83,12 @@ def main() -> int:
     if arguments.json:
         print(rounds.json("gRPC"))
     else:
-        show(rounds, contestants)
+        ratio = rounds.ratio("gRPC", "REST")
+        show(rounds, contestants, f"{CALLERS} callers; gRPC makes {ratio:.2f} times the calls of REST")
     return 0
 
 
-def show(rounds: Rounds, contestants: dict[str, Contestant]) -> None:
-    title = f"{CALLERS} callers; gRPC makes {rounds.ratio('gRPC', 'REST'):.2f} times the calls of REST"
+def show(rounds: Rounds, contestants: dict[str, Contestant], title: str) -> None:
     table = Table("", "calls/s", "µs, one caller alone", "µs of the service's CPU", title=title)
     for name, each in contestants.items():
         waits, costs = statistics.median(each.waits), statistics.median(each.costs)

@@ -17,7 +17,7 @@ from system.kit.client import UnavailableError
 from system.kit.problem import ProblemError
 
 PATH = policies.CONTENT.name
-CREATED = 201
+OK, CREATED, ACCEPTED = 200, 201, 202
 REPEAT_KEY = "idempotency-key"
 
 
@@ -92,6 +92,6 @@ def _readable(answer: client.Answer) -> None:
 
 
 ROUTES = (
-    Route("POST", PATH, policies.CONTENT, create, ContentWanted, ContentTold, status=CREATED),
+    Route("POST", PATH, policies.CONTENT, create, ContentWanted, ContentTold, status=CREATED, also=(OK, ACCEPTED)),
     Route("GET", PATH + BELOW, policies.CONTENT_SHOWN, show, None, ContentTold),
 )

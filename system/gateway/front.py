@@ -29,7 +29,7 @@ class Route:
     """One row of the table. A `path` that ends in `/{path}` is for everything below it.
 
     `takes`, `gives`: models of the request and of the answer, None where they are passed through. `status` is the
-    answer's where all goes well.
+    answer's where all goes well, `also` are those of the same model that say less.
     """
 
     method: str
@@ -40,6 +40,7 @@ class Route:
     gives: type[BaseModel] | None = None
     media_type: str = "application/json"
     status: int = 200
+    also: tuple[int, ...] = ()
 
 
 class FrontDoor:

@@ -78,7 +78,8 @@ def _responses(row: Route) -> Iterator[tuple[str, dict[str, Any]]]:
     if row.status != NO_CONTENT:
         # A stream of events has no schema: that of one event is none of the whole.
         answer["content"] = {row.media_type: {"schema": _reference(row.gives)} if row.gives else {}}
-    yield str(row.status), answer
+    for status in (row.status, *row.also):
+        yield str(status), answer
     yield "default", problem.RESPONSE
 
 

@@ -119,7 +119,10 @@ async def _observed(method: str, context: aio.ServicerContext) -> AsyncIterator[
             span.set_status(Status(StatusCode.ERROR))
             await context.abort(code, "the model did not answer before the caller's deadline")
         finally:
-            signals.RPC_DURATION.labels(SERVICE, method, code.name).observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            signals.RPC_DURATION.labels(SERVICE, method, code.name).observe(seconds)
+            told = {"rpc": f"{SERVICE}/{method}", "status": code.name, "latencyMs": round(seconds * 1000, 2)}
+            telemetry.told(signals.LOG_REQUEST, **told)
 
 
 def _handlers(servicer: Servicer) -> grpc.GenericRpcHandler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ class Member:
     """Somebody with an account. All that one of them does has one correlation id."""
 
     id: str
+    email: str
     correlation: str
     http: httpx.Client
 
@@ -50,7 +52,7 @@ def member(wired: Gameday) -> Iterator[Member]:
         assert profile.status_code == 201, profile.text
         token = http.post("/api/users/login", json=account).json()["access_token"]
         http.headers["authorization"] = f"Bearer {token}"
-        yield Member(profile.json()["id"], correlation, http)
+        yield Member(profile.json()["id"], account["email"], correlation, http)
 
 
 def url(gameday: Gameday, service: str) -> str:
@@ -101,6 +103,17 @@ def audited(gameday: Gameday, member: Member) -> dict[str, list[dict[str, Any]]]
     for each in answer.json()["decisions"]:
         found.setdefault(each["type"], []).append(each)
     return found
+
+
+def mails(gameday: Gameday, member: Member) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(
+        f"{url(gameday, 'mail-sink')}/mails", params={"to": member.email}, trust_env=False
+    ).json()
+    return found
+
+
+def asked_by_grpc(gameday: Gameday, member: Member) -> bool:
+    return any("rpc" in each for each in logged(gameday, "recommendation-svc", member.correlation))
 
 
 def like(gameday: Gameday, member: Member, item: str) -> None:
@@ -181,7 +194,17 @@ def test_a_purchase_changes_the_next_recommendations_and_one_id_finds_all_of_it(
         "the decision stands in the audit trail",
     )
     assert 0 < decision["confidence"] <= 1
-    crossed(wired, member.correlation, "api-gateway", "user-svc", "recommendation-svc", "audit-svc")
+    (mail,) = until(lambda: mails(wired, member), WITHIN, "the mail is in the sink")
+    assert before[0] in mail["subject"]
+    assert "Recommended for you" in mail["text"]
+    assert len(re.findall(r"\(item-\d+\)", mail["text"])) == 5
+    crossed(
+        wired,
+        member.correlation,
+        *("api-gateway", "user-svc", "recommendation-svc", "audit-svc", "notification-svc", "mail-sink"),
+    )
+    until(lambda: asked_by_grpc(wired, member), 10, "recommendation-svc logs that it was asked by gRPC")
+    assert handled(wired, "notification-svc", member).keys() == {"notification-svc.user.purchased"}
     assert handled(wired, "recommendation-svc", member).keys() == {"recommendation-svc.user.purchased"}
     assert decision["id"] in handled(wired, "audit-svc", member)["audit-svc.ai-decisions"]
 

@@ -218,3 +218,14 @@ async def test_a_page_of_a_known_origin_may_call_what_the_door_answers() -> None
         refused = await client.options("/api/homepage", headers={"origin": "https://else.example", **ask})
     assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
     assert "access-control-allow-origin" not in refused.headers
+
+
+def test_what_is_made_says_each_way_in_which_it_may_end() -> None:
+    """Published, refused, or not decided yet."""
+    responses = document()["paths"]["/api/content"]["post"]["responses"]
+    model = {"application/json": {"schema": {"$ref": "#/components/schemas/ContentTold"}}}
+    assert {status: each["content"] for status, each in responses.items() if status != "default"} == {
+        "200": model,
+        "201": model,
+        "202": model,
+    }
