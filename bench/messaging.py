@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from calls import CALLERS, Ask, Contestant, grpc, rest, service, show
@@ -23,6 +23,7 @@ from gateway import parser, redis
 from servers import Rabbit
 from stack import LOAD_CORE, MEASURED_CORE, Pinned, Rounds, Stack, free_port, need, stack
 
+from system.kit import telemetry
 from system.kit.bus import Bus, Received
 from system.kit.consumer import Handled
 from system.kit.store import Store
@@ -35,9 +36,10 @@ Tell = Callable[[uuid.UUID], None]
 
 def main() -> int:
     arguments = parser(__doc__).parse_args()
-    with stack() as made:
+    telemetry.setup("bench", "warning")
+    with stack() as made, rabbit(made) as broker:
         server, rest_port, grpc_port = service(made)
-        broker, store = rabbit(made), f"redis://127.0.0.1:{redis(made)}/0"
+        store = f"redis://127.0.0.1:{redis(made)}/0"
         heard, bus_told = handler(made, "bus", broker)
         worker, queue_told = handler(made, "queue", store)
         contestants = {
@@ -58,13 +60,17 @@ def main() -> int:
     return 0
 
 
-def rabbit(made: Stack) -> str:
+@contextmanager
+def rabbit(made: Stack) -> Iterator[str]:
+    """Its daemon of names would outlive it."""
     (made.directory / "rabbitmq").mkdir()
     server = Rabbit([], free_port(), made.directory / "rabbitmq" / "log")
     server.command = [need("taskset", "apt-get install util-linux"), "-c", str(LOAD_CORE), *server.command]
-    made.servers.append(server)  # type: ignore[arg-type]
-    server.start()
-    return server.url
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.end()
 
 
 def handler(made: Stack, kind: str, url: str) -> tuple[Pinned, int]:
