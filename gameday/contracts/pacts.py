@@ -100,9 +100,13 @@ _MEND = "run the consumer tests, which write it"
 
 
 def _interactions(raw: dict[str, Any], lines: list[str]) -> Iterator[Interaction]:
-    for interaction in raw.get("interactions", ()):
+    """Of every version of Pact's: 2 names one state, 3 has messages in a list of their own."""
+    messages = [each | {"type": "Asynchronous/Messages"} for each in raw.get("messages", ())]
+    for interaction in (*raw.get("interactions", ()), *messages):
         description = str(interaction["description"])
-        states = tuple(str(state["name"]) for state in interaction.get("providerStates") or ())
+        only = interaction.get("providerState")
+        listed = interaction.get("providerStates") or ([{"name": only}] if only else ())
+        states = tuple(str(state["name"]) for state in listed)
         message = "Messages" in str(interaction.get("type", ""))
         pending = interaction.get("pending") is True
         test = (interaction.get("comments") or {}).get("testname")

@@ -149,6 +149,30 @@ def test_what_is_pending_is_asked_and_told(tmp_path: Path, left: str, told: bool
     assert bool(result.findings) is not told
 
 
+@pytest.mark.parametrize("version", ["2.0.0", "3.0.0"])
+@pytest.mark.parametrize(
+    ("left", "verdict"), [("3", Verdict.CONFIRMED), ("'many'", Verdict.REFUTED)], ids=["kept", "broken"]
+)
+def test_a_pact_of_an_older_version_is_verified(tmp_path: Path, version: str, left: str, verdict: Verdict) -> None:
+    directory = promise(tmp_path)
+    rules = (
+        {"$.body.left": {"match": "type"}}
+        if version == "2.0.0"
+        else {"body": {"$.left": {"matchers": [{"match": "type"}]}}}
+    )
+    interaction = {
+        "description": "how many are left",
+        "request": {"method": "GET", "path": "/left"},
+        "response": {"status": 200, "body": {"left": 7}, "matchingRules": rules},
+    }
+    pact = {"consumer": {"name": "shop"}, "provider": {"name": "stock"}, "interactions": [interaction]}
+    pact["metadata"] = {"pactSpecification": {"version": version}}
+    (directory / "shop-stock.json").write_text(json.dumps(pact))
+    answer = f"import json; body = json.dumps({{'left': {left}}}).encode()"
+    [result] = contracts.verify(small(tmp_path, answer), {}, contracts.read_all(directory))
+    assert result.verdict is verdict, result.findings
+
+
 def test_an_answer_that_is_no_json_is_refuted(tmp_path: Path) -> None:
     assert verified(tmp_path, "body = b'<html>'").verdict is Verdict.REFUTED
 

@@ -265,3 +265,14 @@ def test_elsewhere_what_the_verifier_skips_is_no_pass(tmp_path: Path, verified: 
     results = list(contracts.verify_at("stock", "https://stock.example", {}, contracts.read_all(tmp_path)))
     assert verified["asked"] == []
     assert gate.conclude(results, 0.0, "", 1.0).verdict is Verdict.INCONCLUSIVE
+
+
+def test_pacts_of_older_versions_are_read_with_their_states_and_messages(tmp_path: Path) -> None:
+    pair = {"consumer": {"name": "shop"}, "provider": {"name": "stock"}}
+    two = pair | {"interactions": [{"description": "one", "providerState": "a state", "request": {}, "response": {}}]}
+    three = pair | {"messages": [{"description": "told", "providerStates": [{"name": "a state"}], "contents": {}}]}
+    found = []
+    for name, content in (("two", two), ("three", three)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        found += [(each.states, each.message) for each in pacts.read(tmp_path / f"{name}.json").interactions]
+    assert found == [(("a state",), False), (("a state",), True)]
