@@ -32,6 +32,7 @@ COMMANDS = (
     "dashboards",
     "trace",
     "recover",
+    "toxiproxy",
     "runs",
     "doctor",
 )
