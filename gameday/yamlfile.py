@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -19,6 +20,12 @@ from gameday.errors import InputError, Problem
 Location = Sequence[str | int]
 
 
+# A load profile is read for each of its experiments, and nobody writes into what was read.
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> Any:
+    return YAML(typ="rt").load(text)
+
+
 @dataclass(frozen=True)
 class YamlFile:
     """`data` is plain (dicts, lists, scalars); `tree` is the same with line numbers."""
@@ -31,7 +38,7 @@ class YamlFile:
     def read(cls, path: Path) -> YamlFile:
         """Raises InputError where the file is missing, is no YAML, or is no mapping."""
         try:
-            tree = YAML(typ="rt").load(path.read_text())
+            tree = _parsed(path.read_text())
         except OSError as error:
             raise InputError(Problem(f"cannot read: {error.strerror}", "name a file that exists", file=path)) from None
         except (YAMLError, UnicodeDecodeError) as error:

@@ -26,6 +26,7 @@ TOLD_ELSEWHERE = {
     EXAMPLES["alerts prove"]: "test_whole_gate.py, on a gate that there is",
     EXAMPLES["dashboards push"]: "the integration tests of dashboards, with a Grafana of their own",
     EXAMPLES["contracts can-deploy"]: "test_contracts_deploy.py, after a verification",
+    EXAMPLES["toxiproxy"]: "test_toxiproxy_client.py",
     EXAMPLES["gate"]: "test_whole_gate.py, with all suites",
     "gameday experiment run experiments/recommendation-down.yaml": "test_whole_gate.py",
 }

@@ -10,7 +10,7 @@ import pytest
 from commands import EXAMPLES, ROOT, blocks, leaves, typed
 
 from gameday import experiment
-from gameday.catalogue import compose
+from gameday.catalogue import Catalogue, compose
 from gameday.verdict import Verdict
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -52,9 +52,13 @@ def test_commands_on_pages_are_commands_of_this_repository(page: Path) -> None:
             assert (ROOT / program).exists() or program in ("eval", "python", "chaos", "pip", "pytest"), line
 
 
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return compose.load([ROOT / "docker-compose.yml"], environment=os.environ)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_experiments_on_pages_are_right(page: Path, tmp_path: Path) -> None:
-    catalogue = compose.load([ROOT / "docker-compose.yml"], environment=os.environ)
+def test_experiments_on_pages_are_right(page: Path, catalogue: Catalogue, tmp_path: Path) -> None:
     for number, block in enumerate(block for block in blocks(page, "yaml") if "rollbacks:" in block):
         file = tmp_path / f"{number}.yaml"
         file.write_text(block)

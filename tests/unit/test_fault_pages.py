@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from gameday import activities, durations
-from gameday.catalogue import compose
+from gameday.catalogue import Catalogue, compose
 from gameday.faults import registry
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +19,13 @@ def page(fault: str) -> str:
     return (ROOT / "docs" / "faults" / f"{fault}.md").read_text()
 
 
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return compose.load([ROOT / "docker-compose.yml"], environment={})
+
+
 @pytest.mark.parametrize("fault", registry.FAULTS)
-def test_the_example_breaks_the_reference_system(fault: str) -> None:
+def test_the_example_breaks_the_reference_system(fault: str, catalogue: Catalogue) -> None:
     source = re.search(r"```yaml\n(.*?)```", page(fault), re.DOTALL)
     assert source
     (activity,) = YAML(typ="safe").load(source[1])
@@ -29,7 +34,6 @@ def test_the_example_breaks_the_reference_system(fault: str) -> None:
     given = provider["arguments"]
     assert given["fault"] == fault
     assert durations.seconds(given["lease"]) > 0
-    catalogue = compose.load([ROOT / "docker-compose.yml"], environment={})
     assert not registry.problems(fault, given["target"], given.get("arguments", {}), catalogue)
 
 
