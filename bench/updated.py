@@ -16,6 +16,10 @@ import json
 import statistics
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/e2e"))
 
 import httpx
 from program import TIME_SCALE, Gameday, gameday_in_new_state

@@ -7,9 +7,10 @@ window as an experiment has, and is judged by `gameday.checks.explored`, which n
 from __future__ import annotations
 
 import os
+import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,11 @@ LEASE = 120.0
 
 @dataclass(frozen=True)
 class Pair:
+    """`number` counts those that are drawn: a pair may come again."""
+
     edge: Edge
     fault: str
+    number: int | None = None
 
     @property
     def target(self) -> str:
@@ -61,17 +65,39 @@ class Pair:
 
     @property
     def name(self) -> str:
-        return f"{self.edge.consumer}-{self.edge.provider}-{self.edge.port}-{self.fault}"
+        drawn = "" if self.number is None else f"{self.number:03}-"
+        return f"{drawn}{self.edge.consumer}-{self.edge.provider}-{self.edge.port}-{self.fault}"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Pairs at random, the same by the same `seed`, as many as begin within `seconds`."""
+
+    seed: int
+    seconds: float
+
+    def of(self, every: Sequence[Pair], used: Sequence[Edge]) -> Iterator[Pair]:
+        """What the load does not use is drawn too, and passed over: what comes next must not depend on it."""
+        ends, drawn, number = time.monotonic() + self.seconds, random.Random(self.seed), 0  # noqa: S311
+        while time.monotonic() < ends and any(pair.edge in used for pair in every):
+            pair = drawn.choice(every)
+            if pair.edge in used:
+                number += 1
+                yield replace(pair, number=number)
 
 
 @dataclass(frozen=True)
 class Exploration:
-    """What is to be broken, and how; `hold` is how long each fault is in force at least, in real seconds."""
+    """What is to be broken, and how; `hold` is how long each fault is in force at least, in real seconds.
+
+    All of it in order, or what is drawn.
+    """
 
     edges: Sequence[Edge]
     faults: Sequence[str]
     load: Load
     hold: float
+    draw: Draw | None = None
 
     @classmethod
     def of(
@@ -91,8 +117,11 @@ class Exploration:
         kinds = [name for name in FAULTS if not faults or name in faults]
         return cls(wanted, kinds, _load(catalogue, load_name), hold)
 
-    def pairs(self, used: Sequence[Edge]) -> list[Pair]:
-        return [Pair(edge, fault) for edge in self.edges if edge in used for fault in self.faults]
+    def pairs(self, used: Sequence[Edge]) -> Iterator[Pair]:
+        every = [Pair(edge, fault) for edge in self.edges for fault in self.faults]
+        if self.draw:
+            return self.draw.of(every, used)
+        return (pair for pair in every if pair.edge in used)
 
     def pruned(self, used: Sequence[Edge]) -> tuple[str, ...]:
         return tuple(f"{edge.name}:{edge.port}: the load does not use it" for edge in self.edges if edge not in used)

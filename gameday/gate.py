@@ -16,13 +16,13 @@ from pathlib import Path
 
 from gameday import __version__, alerts, changes, contracts, cover, experiment, killmatrix, load, loadrun, report, runs
 from gameday.bench import Bench
-from gameday.catalogue import Catalogue, compose
+from gameday.catalogue import Catalogue, Edge, compose
 from gameday.changes import Changes
 from gameday.contracts import Pact
 from gameday.engine import Engine, uninterrupted
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.experiment import Experiment
-from gameday.exploration import Exploration, Explorer, Pair
+from gameday.exploration import Exploration, Explorer
 from gameday.journal import History
 from gameday.judge import JOURNAL, read
 from gameday.load import Load
@@ -276,7 +276,7 @@ def explore(
             explorer = Explorer(bench, wanted, directory, progress)
             try:
                 used = explorer.used()
-                results = list(_explored(explorer, wanted.pairs(used), progress))
+                results = list(_explored(explorer, wanted, used, progress))
             finally:
                 explorer.close()
             scale = bench.scale.factor
@@ -285,10 +285,12 @@ def explore(
     return verdicts, directory
 
 
-def _explored(explorer: Explorer, pairs: Sequence[Pair], progress: Progress) -> Iterator[Result]:
-    for number, pair in enumerate(pairs, 1):
+def _explored(explorer: Explorer, wanted: Exploration, used: Sequence[Edge], progress: Progress) -> Iterator[Result]:
+    # How many are drawn depends on the time that each takes.
+    total = "" if wanted.draw else f" of {len(list(wanted.pairs(used)))}"
+    for number, pair in enumerate(wanted.pairs(used), 1):
         result = guarded("exploration", pair.name, pair.title, partial(explorer.explore, pair))
-        progress.say(f"{number} of {len(pairs)}: {result.verdict.upper():12} {pair.title}")
+        progress.say(f"{number}{total}: {result.verdict.upper():12} {pair.title}")
         yield result
 
 

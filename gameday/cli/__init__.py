@@ -25,6 +25,7 @@ COMMANDS = (
     "gate",
     "experiment",
     "explore",
+    "monkey",
     "judge",
     "load",
     "contracts",

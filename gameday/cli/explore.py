@@ -53,11 +53,11 @@ def run(  # noqa: PLR0917 - options of a command line
         verdicts, directory = gate.explore(system, wanted, time_scale, out, progress)
     if as_json:
         show(verdicts, directory, as_json=True)
-    _print(verdicts, directory)
+    print_pairs(verdicts, directory)
     raise typer.Exit(verdicts.exit_code)
 
 
-def _print(verdicts: Verdicts, directory: Path) -> None:
+def print_pairs(verdicts: Verdicts, directory: Path) -> None:
     """A line a pair and route, then what was found, then what was left out."""
     console = wide_console()
     table = Table("pair", "route", "what users saw", "verdict", title="Edge x fault", title_justify="left")

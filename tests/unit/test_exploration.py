@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from histories import CONTROL, IN_FORCE, RELEASE, ROUTE, UNDONE, Entry, change, 
 
 from gameday.catalogue import compose
 from gameday.errors import InputError
-from gameday.exploration import FAULTS, Exploration
+from gameday.exploration import FAULTS, Draw, Exploration
 from gameday.faults import registry
 from gameday.judge import judge
 from gameday.verdict import Finding, Verdict
@@ -144,3 +146,32 @@ def test_all_that_does_not_exist_is_named_at_once() -> None:
     assert "did you mean api-gateway->recommendation-svc" in said[0][2]
     with pytest.raises(InputError, match="unknown load profile 'steady'"):
         exploration(load="steady")
+
+
+def drawn(seed: int, used: int = 4, seconds: float = 60.0, count: int = 8) -> list[tuple[str, str]]:
+    whole = dataclasses.replace(exploration(), draw=Draw(seed, seconds))
+    return [(pair.target, pair.fault) for pair in itertools.islice(whole.pairs(whole.edges[:used]), count)]
+
+
+def test_what_is_drawn_comes_again_by_its_seed() -> None:
+    assert drawn(1) == drawn(1)
+    assert len(drawn(1)) == 8
+    assert drawn(1) != drawn(2)
+    assert drawn(1, seconds=0.0) == []
+    assert drawn(1, used=0) == []
+
+
+def test_an_edge_that_is_not_used_this_time_changes_nothing_of_the_rest() -> None:
+    fewer, more = drawn(3, used=3, count=20), drawn(3, used=4, count=40)
+    targets = {target for target, _ in fewer}
+    kept = [pair for pair in more if pair[0] in targets]
+    assert len(targets) == 3
+    assert len(kept) < 40
+    assert kept[:20] == fewer[: len(kept[:20])]
+
+
+def test_a_pair_that_is_drawn_again_has_a_place_of_its_own() -> None:
+    whole = dataclasses.replace(exploration(), draw=Draw(1, 60.0))
+    names = [pair.name for pair in itertools.islice(whole.pairs(whole.edges[:1]), 20)]
+    assert len(set(names)) == 20
+    assert names[0].startswith("001-")
