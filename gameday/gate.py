@@ -32,7 +32,7 @@ from gameday.verdict import Finding, Result, Verdict, Verdicts, worst
 
 TIME_SCALE = 30.0
 # Facts of results that hold what was not judged, or does not count.
-EXCUSES = {"waived": None, contracts.PENDING: None, contracts.NOT_ASKED: None}.keys()
+EXCUSES = ("waived", contracts.PENDING, contracts.NOT_ASKED)
 
 
 @dataclass(frozen=True)
@@ -312,8 +312,7 @@ def conclude(
 ) -> Verdicts:
     """`began` is monotonic, `started` ISO 8601."""
     excused = [f"{why}: {told}" for why in EXCUSES for result in results for told in result.facts.get(why, ())]
-    # Of what was only excused nothing was judged: that must not look like a yes.
-    judged = [result for result in results if result.findings or not EXCUSES & result.facts.keys()]
+    judged = [result for result in results if result.findings or not _unpromised(result)]
     verdict = worst(result.verdict for result in judged)
     return Verdicts(
         gameday=__version__,
@@ -325,6 +324,11 @@ def conclude(
         verdict=verdict,
         exit_code=verdict.exit_code,
     )
+
+
+def _unpromised(result: Result) -> bool:
+    """A contract of which nothing was promised yet, or nothing could be asked: it is neither a yes nor a no."""
+    return any(result.facts.get(why) for why in (contracts.PENDING, contracts.NOT_ASKED))
 
 
 def write(verdicts: Verdicts, directory: Path) -> Path:

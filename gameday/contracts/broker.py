@@ -142,7 +142,7 @@ def shared(broker: Broker, catalogue: Catalogue, pacts: Sequence[Pact], results:
     except (GamedayError, InputError) as error:
         finding = _finding(broker.url, Verdict.INCONCLUSIVE, "not published", str(error))
     else:
-        finding = _finding(broker.url, Verdict.CONFIRMED, f"{len(ours)} pacts and {count} results published", "")
+        finding = _finding(broker.url, Verdict.CONFIRMED, f"published: pacts {len(ours)}, results {count}", "")
     title = "what was agreed and verified is known to the Pact Broker"
     return Result(suite="contracts", name=CHECK, title=title, findings=(finding,))
 

@@ -276,3 +276,15 @@ def test_pacts_of_older_versions_are_read_with_their_states_and_messages(tmp_pat
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
         found += [(each.states, each.message) for each in pacts.read(tmp_path / f"{name}.json").interactions]
     assert found == [(("a state",), False), (("a state",), True)]
+
+
+@pytest.mark.parametrize("facts", [{}, {"waived": ["an alert: nothing fires it"]}, {contracts.PENDING: []}])
+def test_whatever_else_was_not_judged_is_no_pass_beside_what_was(
+    tmp_path: Path, verified: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    write(tmp_path, interaction("one"))
+    verified["results"] = [ok("one")]
+    [kept] = verify(tmp_path)
+    assert kept.verdict is Verdict.CONFIRMED
+    empty = kept.model_copy(update={"findings": (), "facts": facts})
+    assert gate.conclude([kept, empty], 0.0, "", 1.0).verdict is Verdict.INCONCLUSIVE

@@ -80,7 +80,7 @@ def test_pacts_and_results_are_published(fake: FakeBroker, system: Catalogue, ve
     with named(environment(fake, GIT_BRANCH="main")) as broker:
         told = contracts.shared(broker, system, agreed(system), [result(system, verdict)])
     assert told.verdict is Verdict.CONFIRMED
-    assert told.findings[0].observed == "1 pacts and 1 results published"
+    assert told.findings[0].observed == "published: pacts 1, results 1"
     shop = version(system, system.services["shop"])
     (published,) = fake.published
     assert (published["pacticipantName"], published["pacticipantVersionNumber"]) == ("shop", shop)
