@@ -90,7 +90,8 @@ class Toxiproxy:
 
     def close(self) -> None:
         """Undoes all that was made here."""
-        self._undo(run=self.run)
+        with self._lock:
+            self._undo(run=self.run)
 
     def _on_proxy(self, method: str, name: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         proxy = self._proxy(name)
@@ -127,11 +128,16 @@ class Toxiproxy:
         if method == "DELETE":
             return 204, None
         changed = {**before, **({"toxicity": body["toxicity"]} if "toxicity" in body else {})}
-        return 200, self._make(name, {**changed, "attributes": {**before["attributes"], **body.get("attributes", {})}})
+        changed["attributes"] = {**before["attributes"], **body.get("attributes", {})}
+        try:
+            return 200, self._make(name, changed)
+        except RefusedError:
+            self._make(name, before)  # what cannot be changed stays as it was
+            raise
 
     def _make(self, name: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         attributes, toxicity = dict(asked.get("attributes") or {}), float(asked.get("toxicity", TOXICITY))
-        if asked.get("type") == DOWN:
+        if DOWN in (asked.get("type"), asked["name"]):
             raise RefusedError(400, "invalid toxic type: disable the proxy")
         told = {key: asked[key] for key in ("name", "type", "stream") if key in asked}
         toxic = {**told, "toxicity": toxicity, "attributes": attributes}

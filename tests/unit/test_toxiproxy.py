@@ -112,6 +112,13 @@ def test_a_toxic_is_a_lease_from_its_making_to_its_end(client: httpx.Client, sup
     assert [each["state"] for each in supervisor.leases] == ["undone", "undone"]
 
 
+def test_a_change_that_cannot_be_leaves_the_toxic_as_it_was(client: httpx.Client) -> None:
+    toxics = f"/proxies/{EDGE}/toxics"
+    made = client.post(toxics, json=LATENCY).json()
+    assert client.post(f"{toxics}/latency_downstream", json={"attributes": {"refused": 1}}).status_code == 400
+    assert client.get(toxics).json() == [made]
+
+
 def test_a_lease_that_ended_by_itself_is_no_toxic_any_more(client: httpx.Client, supervisor: Supervisor) -> None:
     client.post(f"/proxies/{EDGE}/toxics", json=LATENCY)
     supervisor.leases[0]["state"] = "expired"
@@ -153,6 +160,7 @@ def test_an_undo_that_fails_is_told(client: httpx.Client, supervisor: Supervisor
         (f"GET /proxies/{EDGE}/toxics/none", None, 404, "toxic not found"),
         (f"POST /proxies/{EDGE}/toxics", {"type": "latency", "attributes": {"refused": 1}}, 400, "no argument"),
         (f"POST /proxies/{EDGE}/toxics", {"type": "down"}, 400, "invalid toxic type"),
+        (f"POST /proxies/{EDGE}/toxics", {**LATENCY, "name": "down"}, 400, "invalid toxic type"),
         (f"POST /proxies/{EDGE}/toxics", {**LATENCY, "toxicity": "much"}, 400, "bad request body"),
         (f"POST /proxies/{EDGE}/toxics", [1], 400, "bad request body"),
         ("POST /populate", {"name": EDGE}, 400, "bad request body"),
