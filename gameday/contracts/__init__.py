@@ -56,8 +56,8 @@ PENDING = "pending"
 # And the one of what cannot be asked of somebody else's provider.
 NOT_ASKED = "not asked"
 VERIFY_SECONDS = 30.0
-# Providers that start and are verified at a time: what starting one costs is processor time.
-AT_ONCE = os.cpu_count() or 2
+# Providers that start and are verified at a time: starting one costs processor time, verifying it mostly waits.
+AT_ONCE = 2 * (os.cpu_count() or 1)
 Results = Mapping[tuple[str, tuple[str, ...]], dict[str, Any]]
 REQUEST_SECONDS = 5.0
 
