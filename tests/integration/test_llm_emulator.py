@@ -226,11 +226,14 @@ def test_the_sdk_retries_as_it_is_told(emulator: Service, services: ServiceFacto
     with anthropic.Anthropic(base_url=str(limited.http.base_url), api_key="k", max_retries=3) as client:
         for _ in range(60):
             client.messages.count_tokens(model=MODEL, messages=QUESTION)
-        for _ in range(60):
+        # A busy machine asks so slowly that some of its sixty are renewed meanwhile.
+        waits: list[float] = []
+        while len(waits) < 200 and max(waits[60:], default=0.0) < 0.5:
+            started = time.monotonic()
             client.messages.create(model=MODEL, max_tokens=1, messages=QUESTION)
-        started = time.monotonic()
-        client.messages.create(model=MODEL, max_tokens=1, messages=QUESTION)
-    assert time.monotonic() - started >= 0.5, "there was nothing to wait for"
+            waits.append(time.monotonic() - started)
+
+    assert max(waits[60:], default=0.0) >= 0.5, "there was nothing to wait for"
 
 
 def test_overloaded(emulator: Service, client: anthropic.Anthropic) -> None:
