@@ -191,10 +191,14 @@ class _Lines:
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, line: str) -> None:
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._write)
+        loop = asyncio.get_running_loop()
+        # One that ended before its turn did has written nothing.
+        if not self._waiting or loop is not self._loop:
+            loop.call_soon(self._write)
+            self._loop = loop
         self._waiting.append(line)
 
     def _write(self) -> None:

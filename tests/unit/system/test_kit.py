@@ -252,3 +252,18 @@ def test_a_collector_that_is_gone_does_not_hold_up_the_end() -> None:
             check=True,
             timeout=telemetry.FLUSH_SECONDS + 3,
         )
+
+
+def test_lines_of_a_loop_that_ended_are_written_by_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    telemetry.setup("demo")
+    for number in (1, 2):
+        loop = asyncio.new_event_loop()
+        loop.call_soon(lambda number=number: telemetry.told("request", number=number))  # type: ignore[misc]
+        if number == 2:
+            loop.call_soon(lambda loop=loop: loop.call_soon(loop.stop))  # type: ignore[misc]
+        else:
+            loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["number"] for line in lines if line["event"] == "request"] == [1, 2]
