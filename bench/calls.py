@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from gateway import SAMPLED, parser, redis
 from grpc import aio
@@ -76,16 +77,20 @@ def main() -> int:
             "REST": Contestant(server, lambda: rest(rest_port)),
             "gRPC": Contestant(server, lambda: grpc(grpc_port)),
         }
-        for each in contestants.values():
-            each.measure(0.5)  # warm
-        ask = {name: (lambda each=each: each.measure(arguments.seconds)) for name, each in contestants.items()}
-        rounds = Rounds(ask, arguments.rounds, "calls/s")
+        rounds = compared(contestants, arguments.rounds, arguments.seconds)
     if arguments.json:
         print(rounds.json("gRPC"))
     else:
         ratio = rounds.ratio("gRPC", "REST")
         show(rounds, contestants, f"{CALLERS} callers; gRPC makes {ratio:.2f} times the calls of REST")
     return 0
+
+
+def compared(contestants: dict[str, Contestant], rounds: int, seconds: float) -> Rounds:
+    """Each warmed first."""
+    for each in contestants.values():
+        each.measure(0.5)
+    return Rounds({name: partial(each.measure, seconds) for name, each in contestants.items()}, rounds, "calls/s")
 
 
 def show(rounds: Rounds, contestants: dict[str, Contestant], title: str) -> None:

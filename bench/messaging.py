@@ -18,10 +18,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from calls import CALLERS, Ask, Contestant, grpc, rest, service, show
+from calls import CALLERS, Ask, Contestant, compared, grpc, rest, service, show
 from gateway import parser, redis
 from servers import Rabbit
-from stack import LOAD_CORE, MEASURED_CORE, Pinned, Rounds, Stack, free_port, need, stack
+from stack import LOAD_CORE, MEASURED_CORE, Pinned, Stack, free_port, need, stack
 
 from system.kit import telemetry
 from system.kit.bus import Bus, Received
@@ -49,10 +49,7 @@ def main() -> int:
             "event on RabbitMQ": Contestant(heard, lambda: bus(broker, bus_told)),
             "event, confirmed only": Contestant(heard, lambda: bus(broker, None)),
         }
-        for each in contestants.values():
-            each.measure(0.5)  # warm
-        ask = {name: (lambda each=each: each.measure(arguments.seconds)) for name, each in contestants.items()}
-        rounds = Rounds(ask, arguments.rounds, "calls/s")
+        rounds = compared(contestants, arguments.rounds, arguments.seconds)
     if arguments.json:
         print(rounds.json("REST"))
     else:

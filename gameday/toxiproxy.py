@@ -61,6 +61,7 @@ class Toxiproxy:
             raise RefusedError(400, "bad request body: an object is expected")
         parts = [unquote(part) for part in path.strip("/").split("/")]
         with self._lock:
+            self._forget_ended()
             if parts[0] == "proxies" and len(parts) > 1:
                 return self._below(method, parts[1:], body)
             match method, parts:
@@ -72,7 +73,7 @@ class Toxiproxy:
                 case "POST", ["populate"]:
                     return 201, {"proxies": [self._proxy(str(each["name"])) for each in body]}
                 case "GET", ["proxies"]:
-                    return 200, {name: self._proxy(name) for name in self._wires()}
+                    return 200, {name: self._shown(name, wire) for name, wire in self._wires().items()}
                 case "POST", ["proxies"]:
                     self._proxy(str(body.get("name")))
                     raise RefusedError(409, "proxy already exists: proxies are the edges of the system that runs")
@@ -92,6 +93,7 @@ class Toxiproxy:
         """Undoes all that was made here."""
         with self._lock:
             self._undo(run=self.run)
+            self._held.clear()
 
     def _on_proxy(self, method: str, name: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         proxy = self._proxy(name)
@@ -153,7 +155,8 @@ class Toxiproxy:
         self._held.setdefault(name, {})[toxic] = Held(told, lease["id"])
 
     def _remove(self, name: str, toxic: str) -> None:
-        self._undo(lease=self._of(name)[toxic].lease)
+        self._undo(lease=self._held[name][toxic].lease)
+        del self._held[name][toxic]
 
     def _undo(self, **which: str) -> None:
         leaked = [
@@ -162,16 +165,22 @@ class Toxiproxy:
         if leaked:
             raise RefusedError(500, "; ".join(f"{each['id']} leaked: {each['error']}" for each in leaked))
 
-    def _of(self, name: str) -> Mapping[str, Held]:
-        """What is in force on the edge: a lease may have ended by itself."""
+    def _forget_ended(self) -> None:
+        """A lease may have ended by itself."""
         alive = {each["id"] for each in self.control.call("leases", run=self.run) if each["state"] == "in-force"}
-        self._held[name] = {toxic: held for toxic, held in self._held.get(name, {}).items() if held.lease in alive}
-        return self._held[name]
+        for name, toxics in self._held.items():
+            self._held[name] = {toxic: held for toxic, held in toxics.items() if held.lease in alive}
+
+    def _of(self, name: str) -> Mapping[str, Held]:
+        return self._held.get(name, {})
 
     def _proxy(self, name: str) -> dict[str, Any]:
         wire = self._wires().get(name)
         if wire is None:
             raise RefusedError(404, f"proxy not found: {name}; proxies are the edges of a system that is wired")
+        return self._shown(name, wire)
+
+    def _shown(self, name: str, wire: Mapping[str, Any]) -> dict[str, Any]:
         held = self._of(name)
         return {
             "name": name,

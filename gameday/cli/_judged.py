@@ -17,8 +17,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gameday import killmatrix
+from gameday import durations, killmatrix
 from gameday.catalogue import Catalogue, compose
+from gameday.errors import InputError, Problem
 from gameday.report import words
 from gameday.state import State
 from gameday.verdict import Result, Verdict, Verdicts
@@ -42,6 +43,14 @@ def catalogue(files: Sequence[Path]) -> Catalogue:
     running = [Path(file) for file in described.get("files", ())]
     found = files or running or compose.find(Path.cwd(), os.environ)
     return compose.load(found, environment=os.environ, scale=described.get("scale"))
+
+
+def seconds(option: str, given: str) -> float:
+    """A duration such as 3s or 1m. Raises InputError."""
+    try:
+        return durations.seconds(given)
+    except ValueError as error:
+        raise InputError(Problem(str(error), "write it as 3s or 1m", key=option, value=given)) from None
 
 
 def wide_console() -> Console:

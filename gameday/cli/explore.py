@@ -8,11 +8,33 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from gameday.cli._judged import STYLES, catalogue, files_option, interruptible, show, wide_console
+from gameday.cli._judged import STYLES, catalogue, files_option, interruptible, seconds, show, wide_console
 from gameday.report import words
 from gameday.verdict import Finding, Result, Verdict, Verdicts
 
 EXAMPLE = "Example: $ gameday explore --edge 'user-svc->postgres' --fault down --hold 2s"
+
+
+def edge_option() -> list[str]:
+    option: list[str] = typer.Option([], "--edge", help="CONSUMER->PROVIDER; may be repeated. Default: all.")
+    return option
+
+
+def fault_option() -> list[str]:
+    option: list[str] = typer.Option(
+        [], "--fault", help="down, latency, timeout, reset_peer or limit_data. Default: all."
+    )
+    return option
+
+
+def load_option() -> str:
+    option: str = typer.Option(None, "--load", help="A profile of loadtests/profiles. Default: that of most routes.")
+    return option
+
+
+def hold_option() -> str:
+    option: str = typer.Option("3s", "--hold", help="How long each fault is in force at least.")
+    return option
 
 
 def register(app: typer.Typer) -> None:
@@ -21,12 +43,10 @@ def register(app: typer.Typer) -> None:
 
 def run(  # noqa: PLR0917 - options of a command line
     file: list[Path] = files_option(),
-    edge: list[str] = typer.Option([], "--edge", help="CONSUMER->PROVIDER; may be repeated. Default: all."),
-    fault: list[str] = typer.Option(
-        [], "--fault", help="down, latency, timeout, reset_peer or limit_data. Default: all."
-    ),
-    load: str = typer.Option(None, "--load", help="A profile of loadtests/profiles. Default: that of most routes."),
-    hold: str = typer.Option("3s", "--hold", help="How long each fault is in force at least."),
+    edge: list[str] = edge_option(),
+    fault: list[str] = fault_option(),
+    load: str = load_option(),
+    hold: str = hold_option(),
     time_scale: float = typer.Option(30.0, "--time-scale", min=1.0, max=100.0, help="How much faster timers run."),
     out: Path = typer.Option(None, "--out", help="Directory of the reports. Default: a new one under .gameday/runs."),
     as_json: bool = typer.Option(False, "--json", help="Print the verdicts as JSON."),
@@ -38,15 +58,10 @@ def run(  # noqa: PLR0917 - options of a command line
     demanded too. Edges that the load does not use are left out, and listed.
     """
     from gameday import gate
-    from gameday.durations import seconds
-    from gameday.errors import InputError, Problem
     from gameday.exploration import Exploration
     from gameday.progress import Progress
 
-    try:
-        holding = seconds(hold)
-    except ValueError as error:
-        raise InputError(Problem(str(error), "write it as 3s or 1m", key="--hold", value=hold)) from None
+    holding = seconds("--hold", hold)
     system = catalogue(file)
     wanted = Exploration.of(system, edge, fault, load, holding)
     with interruptible(), Progress() as progress:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from gameday.cli._judged import catalogue, files_option, interruptible, show
+from gameday.cli._judged import catalogue, files_option, interruptible, seconds, show
+from gameday.cli.explore import edge_option, fault_option, hold_option, load_option, print_pairs
 
 EXAMPLE = "Example: $ gameday monkey --seed 7 --for 1s --hold 1s --fault down"
 
@@ -20,12 +21,10 @@ def run(  # noqa: PLR0917 - options of a command line
     file: list[Path] = files_option(),
     seed: int = typer.Option(None, "--seed", help="Draws the same faults in the same order. Default: a new one."),
     lasting: str = typer.Option("10m", "--for", help="New faults are drawn for so long."),
-    edge: list[str] = typer.Option([], "--edge", help="CONSUMER->PROVIDER; may be repeated. Default: all."),
-    fault: list[str] = typer.Option(
-        [], "--fault", help="down, latency, timeout, reset_peer or limit_data. Default: all."
-    ),
-    load: str = typer.Option(None, "--load", help="A profile of loadtests/profiles. Default: that of most routes."),
-    hold: str = typer.Option("3s", "--hold", help="How long each fault is in force at least."),
+    edge: list[str] = edge_option(),
+    fault: list[str] = fault_option(),
+    load: str = load_option(),
+    hold: str = hold_option(),
     time_scale: float = typer.Option(30.0, "--time-scale", min=1.0, max=100.0, help="How much faster timers run."),
     out: Path = typer.Option(None, "--out", help="Directory of the reports. Default: a new one under .gameday/runs."),
     as_json: bool = typer.Option(False, "--json", help="Print the verdicts as JSON."),
@@ -37,13 +36,12 @@ def run(  # noqa: PLR0917 - options of a command line
     from dataclasses import replace
 
     from gameday import gate
-    from gameday.cli.explore import print_pairs
     from gameday.exploration import Draw, Exploration
     from gameday.progress import Progress
 
-    drawn = Draw(random.randrange(10_000) if seed is None else seed, _seconds("--for", lasting))  # noqa: S311
+    drawn = Draw(random.randrange(10_000) if seed is None else seed, seconds("--for", lasting))  # noqa: S311
     system = catalogue(file)
-    wanted = replace(Exploration.of(system, edge, fault, load, _seconds("--hold", hold)), draw=drawn)
+    wanted = replace(Exploration.of(system, edge, fault, load, seconds("--hold", hold)), draw=drawn)
     with interruptible(), Progress() as progress:
         progress.say(f"seed {drawn.seed}")
         verdicts, directory = gate.explore(system, wanted, time_scale, out, progress)
@@ -52,13 +50,3 @@ def run(  # noqa: PLR0917 - options of a command line
     print_pairs(verdicts, directory)
     print(f"again: the same command with --seed {drawn.seed}")
     raise typer.Exit(verdicts.exit_code)
-
-
-def _seconds(option: str, given: str) -> float:
-    from gameday.durations import seconds
-    from gameday.errors import InputError, Problem
-
-    try:
-        return seconds(given)
-    except ValueError as error:
-        raise InputError(Problem(str(error), "write it as 3s or 10m", key=option, value=given)) from None

@@ -27,16 +27,13 @@ def run(
     Its proxies are the edges as `gameday edges` names them. Every toxic is a lease: it ends with its time, with this
     command, or by `gameday recover --all`. Clients need the token: as the password in the address, or as a bearer.
     """
-    from gameday import durations, toxiproxy
-    from gameday.cli._judged import interruptible
+    from gameday import toxiproxy
+    from gameday.cli._judged import interruptible, seconds
     from gameday.control import Control
     from gameday.errors import InputError, Problem
     from gameday.state import State
 
-    try:
-        ttl = durations.seconds(lease)
-    except ValueError as error:
-        raise InputError(Problem(str(error), "write it as 90s or 5m", key="--lease", value=lease)) from error
+    ttl = seconds("--lease", lease)
     token = os.environ.get(TOKEN) or secrets.token_urlsafe(16)
     with interruptible(), Control.connect(State.find().directory) as control:
         if not control.call("wires"):

@@ -145,6 +145,7 @@ class _Connection(asyncio.Protocol):
             self._idle.remove(self)
         if exc is None and self._answer is not None and self._answer.lasts_until_closed:
             self._answer.complete()
+            self._answer = None
         self._fail(str(exc) if exc else "the connection was closed before the answer had ended")
 
     def pause(self) -> None:
@@ -240,14 +241,10 @@ class Response:
     async def body(self, within: float) -> bytes:
         """All that is left of it. Raises BrokenError, TimeoutError."""
         ends = time.monotonic() + within
-        taken = []
-        while not self._ended:
-            if self._failure:
-                raise self._failure
-            if not self._pieces:
-                await self._wait(ends - time.monotonic())
-            taken.append(self._taken())
-        return b"".join((*taken, self._taken()))
+        pieces = []
+        while piece := await self.piece(ends - time.monotonic()):
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Ends the connection unless all of the answer has come, so that the provider notices."""

@@ -139,6 +139,8 @@ async def test_an_answer_that_lasts_until_the_connection_ends(server: Server, co
     assert await (await get(connections, server)).body(5) == b"all of it"
     assert await (await get(connections, server)).body(5) == b"all of it"
     assert server.connections == 2
+    found = await get(connections, server)
+    assert [await found.piece(5), await found.piece(5)] == [b"all of it", None]
 
 
 async def test_who_closes_after_an_answer_is_asked_anew(server: Server, connections: Connections) -> None:
