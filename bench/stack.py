@@ -21,9 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/integration"))
 
-from servers import Server, eventually, free_port, package
+from ports import free_port
+from servers import Server, eventually, package
 
 __all__ = [
     "LOAD_CORE",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+
+from ports import free_port
 
 from gameday.control import Control
 from gameday.errors import GamedayError, InputError
@@ -33,18 +34,6 @@ def until(condition: Callable[[], T], timeout: float, what: str, every: float = 
         assert time.monotonic() < deadline, f"{timeout:g} s passed: {what}"
         time.sleep(every)
     return value
-
-
-def free_port() -> int:
-    """Below the range from which the kernel takes the ports of outgoing connections."""
-    for port in range(18_000 + os.getpid() % 1000, 20_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
 
 
 class Ran:

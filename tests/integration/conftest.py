@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from servers import ROOT, Postgres, Rabbit, Server, Service, ServiceFactory, eventually, free_port, package
+from ports import free_port
+from servers import ROOT, Postgres, Rabbit, Server, Service, ServiceFactory, eventually, package
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from servers import eventually, free_port
+from ports import free_port
+from servers import eventually
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -24,20 +23,6 @@ from gameday.runtime import Endpoint
 from gameday.runtime.images import Place, rabbitmq
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """Below the range from which the kernel takes the ports of outgoing connections: a server that is dead for a while
-    would find its port taken, by nobody more often than by whoever tries to reach it.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def package(name: str) -> Path:

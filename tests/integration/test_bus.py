@@ -11,8 +11,9 @@ from itertools import pairwise
 
 import aio_pika
 import pytest
+from ports import free_port
 from pydantic import BaseModel
-from servers import Rabbit, free_port
+from servers import Rabbit
 
 from system.kit import bus as kit
 from system.kit import dead, telemetry, topology

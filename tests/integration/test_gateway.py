@@ -21,7 +21,8 @@ import redis
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
-from servers import Server, Service, ServiceFactory, eventually, free_port
+from ports import free_port
+from servers import Server, Service, ServiceFactory, eventually
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse

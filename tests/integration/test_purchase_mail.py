@@ -15,7 +15,8 @@ import pytest
 import redis
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from servers import Rabbit, Server, Service, ServiceFactory, eventually, free_port
+from ports import free_port
+from servers import Rabbit, Server, Service, ServiceFactory, eventually
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route

@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 import pytest
 from grpc import aio
-from servers import Server, Service, ServiceFactory, free_port
+from ports import free_port
+from servers import Server, Service, ServiceFactory
 
 from system.recommendation import registry, train
 from system.recommendation._gen import recommendation_pb2 as messages

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
-from servers import Postgres, Service, ServiceFactory, eventually, free_port
+from ports import free_port
+from servers import Postgres, Service, ServiceFactory, eventually
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response

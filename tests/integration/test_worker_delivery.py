@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from servers import free_port
+from ports import free_port
 
 from system.ai_worker import destination
 from system.ai_worker.delivery import Courier, UndeliveredError
