@@ -44,7 +44,10 @@ def spoken(view: View, expectation: Queue, window: str) -> bool:
 
 def unrest(view: View, expectation: Queue, span: Span) -> str:
     """What in `span`, without a fault, is not as it should be; empty where nothing is."""
-    most = _most(_in(view.samples(QUEUE_METRIC, queue=expectation.queue), span))
+    samples = _in(view.samples(QUEUE_METRIC, queue=expectation.queue), span)
+    if any(math.isnan(sample.value) for sample in samples):
+        return f"somebody could not measure {expectation.queue}"
+    most = _most(samples)
     return f"{most:g} messages waited in {expectation.queue}" if most >= expectation.waiting else ""
 
 

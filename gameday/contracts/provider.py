@@ -14,24 +14,44 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from gameday.catalogue import Catalogue, Service, edges
 from gameday.errors import GamedayError
-from gameday.runtime import Endpoint, addresses, child, forks, health, layout
+from gameday.runtime import Endpoint, addresses, child, forks, health, layout, procfs
+from gameday.runtime.child import Child
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.1
 # Others start at the same time: a health check may take longer than in a system that runs.
 HEALTH_SECONDS = 10.0
+END_SECONDS = 10.0
 Endpoints = Mapping[str, Mapping[int, Endpoint]]
 
 
-@contextlib.contextmanager
-def instance(
-    catalogue: Catalogue, service: Service, running: Endpoints, log: Path, *, ready_timeout: float = 60.0
-) -> Iterator[Mapping[int, Endpoint]]:
+@contextlib.asynccontextmanager
+async def fork_server(catalogue: Catalogue, log: Path) -> AsyncIterator[forks.ForkServer]:
+    """What the instances that are Python start from: most of a start is imports."""
+    server = forks.ForkServer(catalogue.preload, catalogue.directory, forks.environment(), log)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.asynccontextmanager
+async def instance(
+    catalogue: Catalogue,
+    service: Service,
+    running: Endpoints,
+    log: Path,
+    server: forks.ForkServer,
+    *,
+    ready_timeout: float = 60.0,
+) -> AsyncIterator[Mapping[int, Endpoint]]:
     """Where it listens, by its container ports, once it does.
 
     Raises GamedayError with its last words where it does not start.
@@ -39,26 +59,47 @@ def instance(
     own = {port: Endpoint(LOOPBACK, _free_port()) for port in layout.container_ports(catalogue, service)}
     if not own:
         raise GamedayError(f"{service.name} exposes no port: add `expose` to it")
-    environment = _environment(catalogue, service, running, own)
+    launcher = _Launcher(_environment(catalogue, service, running, own), catalogue.directory, server)
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            _command(service, own),
-            env=environment,
-            cwd=catalogue.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = await launcher.start(_command(service, own), output)
     try:
         endpoint = next(iter(own.values()))
-        probe = _probe(catalogue, service, own, environment)
-        why = asyncio.run(_ready(process, probe, endpoint, time.monotonic() + ready_timeout))
+        probe = _probe(service, own, launcher)
+        why = await _ready(process, probe, endpoint, time.monotonic() + ready_timeout)
         if why is not None:
             raise GamedayError(f"{service.name} did not become ready: {why}\n{tail(log)}")
         yield own
     finally:
-        _end(process)
+        await _end(process)
+
+
+@dataclass(frozen=True)
+class _Launcher:
+    """Starts programs in one environment: forked where they are Python, as they are where they are not."""
+
+    environment: Mapping[str, str]
+    directory: Path
+    server: forks.ForkServer
+
+    async def start(self, argv: Sequence[str], output: IO[bytes]) -> Child:
+        order = forks.order(argv, self.environment, self.directory)
+        if order is not None:
+            return await self.server.fork(order, output)
+        return child.spawn(argv, environment=self.environment, directory=self.directory, output=output)
+
+    async def check(self, argv: Sequence[str], limit: float) -> health.Answer:
+        """Runs a health check's program for at most `limit` seconds."""
+        order = forks.order(argv, self.environment, self.directory)
+        try:
+            if order is not None:
+                code, output = await asyncio.wait_for(self.server.run(order), limit), ""
+            else:
+                code, output = await child.run(
+                    argv, environment=self.environment, directory=self.directory, timeout=limit
+                )
+        except (TimeoutError, subprocess.TimeoutExpired):
+            return f"the health check took more than {limit:g} s"
+        return None if code == 0 else output.strip() or f"the health check ended with exit code {code}"
 
 
 def _environment(
@@ -81,36 +122,28 @@ def _command(service: Service, own: Mapping[int, Endpoint]) -> list[str]:
     return [sys.executable, *argv[1:]] if argv[0] in ("python", "python3") else argv
 
 
-async def _ready(
-    process: subprocess.Popen[bytes], probe: health.Probe, endpoint: Endpoint, until: float
-) -> health.Answer:
+async def _ready(process: Child, probe: health.Probe, endpoint: Endpoint, until: float) -> health.Answer:
     """None once the health check passes, else why it does not."""
     answer: health.Answer = "its port is not open"
-    while process.poll() is None and time.monotonic() < until:
+    while not process.ended.done() and time.monotonic() < until:
         if _listens(endpoint):
             answer = await probe()
         if answer is None:
             return None
         await asyncio.sleep(POLL_SECONDS)
-    return answer if process.poll() is None else f"it ended with exit code {process.returncode}"
+    return f"it ended with exit code {process.ended.result()}" if process.ended.done() else answer
 
 
-def _probe(
-    catalogue: Catalogue, service: Service, own: Mapping[int, Endpoint], environment: Mapping[str, str]
-) -> health.Probe:
+def _probe(service: Service, own: Mapping[int, Endpoint], launcher: _Launcher) -> health.Probe:
     if service.health is None:
         return _nothing_to_ask
     test = addresses.health(service.health.test, service.name, own)
     limit = max(service.health.timeout, HEALTH_SECONDS)
 
     async def run(argv: Sequence[str]) -> health.Answer:
-        try:
-            code, output = await child.run(argv, environment=environment, directory=catalogue.directory, timeout=limit)
-        except subprocess.TimeoutExpired:
-            return f"the health check took more than {limit:g} s"
-        return None if code == 0 else output.strip()
+        return await launcher.check(argv, limit)
 
-    return health.probe(test, own, environment, run)
+    return health.probe(test, own, launcher.environment, run)
 
 
 async def _nothing_to_ask() -> health.Answer:
@@ -122,13 +155,11 @@ def _listens(endpoint: Endpoint) -> bool:
         return probe.connect_ex((endpoint.host, endpoint.port)) == 0
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+async def _end(process: Child) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        procfs.send(process.process, number)
+        if (await asyncio.wait([process.ended], timeout=END_SECONDS))[0]:
+            return
 
 
 def _free_port() -> int:

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from gameday.errors import GamedayError
 from gameday.forkserver import DATAGRAM, Order
-from gameday.runtime import child
+from gameday.runtime import child, procfs
 from gameday.runtime.child import Child
 
 _START_SECONDS = 60.0
@@ -140,6 +140,15 @@ class ForkServer:
         finally:
             del link.forked[name]
         return Child(child.name(pid), ended)
+
+    async def run(self, wanted: Order) -> int:
+        """The exit code of what ends by itself; its output is thrown away. A cancelled wait ends it."""
+        forked = await self.fork(wanted, None)
+        try:
+            return await asyncio.shield(forked.ended)
+        except asyncio.CancelledError:
+            procfs.send(forked.process, signal.SIGKILL)
+            raise
 
     def stop(self) -> None:
         """Ends the fork server; its children are the caller's to end first."""

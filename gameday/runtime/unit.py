@@ -14,7 +14,6 @@ from signal import SIGCONT, SIGKILL
 from gameday.catalogue import Service
 from gameday.catalogue.model import HealthCheck
 from gameday.errors import GamedayError
-from gameday.forkserver import Order
 from gameday.runtime import Endpoint, NotReady, ProcessId, State, child, forks, health, procfs
 from gameday.runtime.child import Child
 from gameday.runtime.images import Launch, Place
@@ -258,7 +257,8 @@ class Unit:
                 return closed
             fork = forks.order(argv, complete, directory)
             if fork is not None:
-                return await self._forked_check(fork)
+                code = await self._host.fork_server.run(fork)
+                return None if code == 0 else f"health check: exit code {code}"
             try:
                 code, output = await child.run(argv, environment=complete, directory=directory, timeout=timeout)
             except (OSError, subprocess.TimeoutExpired) as error:
@@ -266,15 +266,6 @@ class Unit:
             return None if code == 0 else f"health check: exit code {code}: {output.strip()[-200:]}"
 
         return run
-
-    async def _forked_check(self, fork: Order) -> health.Answer:
-        checking = await self._host.fork_server.fork(fork, None)
-        try:
-            code = await asyncio.shield(checking.ended)
-        except asyncio.CancelledError:
-            procfs.send(checking.process, SIGKILL)
-            raise
-        return None if code == 0 else f"health check: exit code {code}"
 
     @property
     def _process(self) -> Child:

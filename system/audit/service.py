@@ -14,7 +14,7 @@ from system.audit.auditor import Auditor
 from system.audit.recorder import AT_ONCE, Recorder
 from system.audit.settings import AuditSettings
 from system.kit import app as kit
-from system.kit import database, problem, signals, telemetry
+from system.kit import background, database, problem, signals, telemetry
 from system.kit.bus import Bus
 from system.kit.decisions import EVENT, Decision
 
@@ -30,14 +30,9 @@ def make(settings: AuditSettings) -> FastAPI:
         async with database.pool(settings.database_url) as pool:
             auditor = Auditor(pool)
             app.state.context = routes.Context(pool, auditor)
-            async with _hearing(settings, pool), asyncio.TaskGroup() as background:
-                tasks = (
-                    background.create_task(_verify(auditor, settings.verify_interval_seconds)),
-                    background.create_task(_retire(auditor, settings)),
-                )
+            checks, retirement = _verify(auditor, settings.verify_interval_seconds), _retire(auditor, settings)
+            async with _hearing(settings, pool), background.running(checks, retirement):
                 yield
-                for task in tasks:
-                    task.cancel()
 
     app = kit.create(SERVICE, settings, routers=[routes.router], lifespan=lifespan, ready={"postgres": _postgres})
     app.add_exception_handler(database.DatabaseDownError, _database_down)

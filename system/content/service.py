@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from system.content import documents, routes, sagas, states
 from system.content.parts import SERVICE, Parts
 from system.content.settings import ContentSettings
 from system.kit import app as kit
-from system.kit import database, problem, signals
+from system.kit import background, database, problem, signals
 from system.kit import states as kit_states
 
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
@@ -32,11 +31,8 @@ def make(settings: ContentSettings) -> FastAPI:
             pool = await stack.enter_async_context(database.pool(settings.database_url))
             running = await stack.enter_async_context(sagas.running(settings, pool, parts))
             app.state.context = routes.Context(settings, pool, running, parts)
-            async with asyncio.TaskGroup() as background:
-                tasks = [background.create_task(running.sweep()), background.create_task(running.review())]
+            async with background.running(running.sweep(), running.review()):
                 yield
-                for task in tasks:
-                    task.cancel()
 
     contract = kit_states.routers(settings, states.STATES)
     app = kit.create(

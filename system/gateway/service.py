@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -21,7 +20,7 @@ from system.gateway.settings import GatewaySettings
 from system.gateway.taskbook import TaskBook
 from system.gateway.tasks import Tasks
 from system.kit import app as kit
-from system.kit import signals
+from system.kit import background, signals
 from system.kit import states as kit_states
 from system.kit.bus import Bus
 from system.kit.store import Store
@@ -46,7 +45,7 @@ def make(settings: GatewaySettings) -> FastAPI:
                 app.state.gateway = Gateway(
                     settings, ways, redis, verifier, limiter, recommender, cache, searcher, searches, tasks
                 )
-                async with _background(verifier.keep_fresh(), popular.keep_fresh()):
+                async with background.running(verifier.keep_fresh(), popular.keep_fresh()):
                     yield
         await redis.close()
         await store.close()
@@ -76,15 +75,3 @@ async def _tasks(settings: GatewaySettings, store: Store, ways: edges.Edges) -> 
     book, secrets = TaskBook(store, settings.task_seconds), Secrets.read(settings.webhook_secret)
     async with Bus("api-gateway", settings.broker_url, publishes=[EVENT]) as bus:
         yield Tasks(book, bus, ways.content, secrets, settings.webhook_url)
-
-
-@asynccontextmanager
-async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(part) for part in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task

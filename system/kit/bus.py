@@ -22,7 +22,7 @@ import aio_pika
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel
 
-from system.kit import signals, telemetry, topology
+from system.kit import background, signals, telemetry, topology
 from system.kit.broker import BROKEN, CONNECT_SECONDS, Link
 from system.kit.client import UnavailableError
 from system.kit.consumer import (
@@ -42,7 +42,6 @@ M = TypeVar("M", bound=BaseModel)
 
 HANDLE_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
-CANCEL_SECONDS = 0.2
 # First and longest pause before the next attempt to connect.
 RECONNECT_SECONDS = (0.2, 2.0)
 WATCH_SECONDS = 1.0
@@ -96,10 +95,8 @@ class Bus:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while self._running and not self._running.done():
-            # Again: a connection that is just being made swallows a cancellation.
-            self._running.cancel()
-            await asyncio.wait([self._running], timeout=CANCEL_SECONDS)
+        if self._running:
+            await background.end(self._running)
         # What is still at work may publish.
         if self._link:
             await self._link.drain(DRAIN_SECONDS)

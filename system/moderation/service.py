@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, nullcontext
 from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
-from system.kit import decisions, problem, signals
+from system.kit import background, decisions, problem, signals
 from system.kit import states as kit_states
 from system.kit.client import UnavailableError
 from system.kit.decisions import Decisions
@@ -39,12 +39,11 @@ def make(settings: ModerationSettings) -> FastAPI:
         store, model = Store("moderation-svc->store", settings.store_url), Filler(EDGE, settings, falls_back=True)
         shelf = Shelf(store, settings.review_seconds)
         bus = decisions.bus(SERVICE, settings.broker_url)
-        async with bus or nullcontext(), Decisions(bus) as told, asyncio.TaskGroup() as background:
+        async with bus or nullcontext(), Decisions(bus) as told:
             moderator = Moderator(block_list, Judge(model), shelf, told, settings.confidence_needed)
             app.state.context = routes.Context(moderator)
-            counting = background.create_task(_count(shelf, settings.waiting_interval_seconds))
-            yield
-            counting.cancel()
+            async with background.running(_count(shelf, settings.waiting_interval_seconds)):
+                yield
         await model.close()
         await store.close()
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 
 from system.kit import app as kit
-from system.kit import signals
+from system.kit import background, signals
 from system.kit import states as kit_states
 from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
 from system.kit.bus import Bus
@@ -60,12 +60,10 @@ async def _working(worker: Worker, workers: int) -> AsyncIterator[None]:
     """Mails that are under way when the block ends are ended."""
     stopping = asyncio.Event()
     running = [asyncio.create_task(worker.run(stopping), name=f"mail-{number}") for number in range(workers)]
-    clock = asyncio.create_task(worker.keep_time(), name="mail-clock")
-    yield
-    stopping.set()
-    await asyncio.gather(*running)
-    clock.cancel()
-    await asyncio.wait([clock])
+    async with background.running(worker.keep_time()):
+        yield
+        stopping.set()
+        await asyncio.gather(*running)
 
 
 def _worker(settings: NotificationSettings, jobs: Jobs, users: Edge, told: Recommendations) -> Worker:

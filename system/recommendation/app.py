@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, TypeAdapter
 
-from system.kit import app, telemetry
+from system.kit import app, background, telemetry
 from system.kit import states as kit_states
 from system.kit.bus import Bus
 from system.kit.client import UnavailableError
@@ -77,10 +76,9 @@ def create(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(_watch(serving, settings.model_watch_seconds))
-        async with _events(bus, recommender, settings), decisions, _rpc(recommender, settings):
+        watching = background.running(_watch(serving, settings.model_watch_seconds))
+        async with watching, _events(bus, recommender, settings), decisions, _rpc(recommender, settings):
             yield
-        watch.cancel()
         recommender.close()
         await store.close()
 

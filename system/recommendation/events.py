@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from system.kit import background
 from system.kit.bus import Bus
 from system.kit.store import Store
 from system.recommendation.bought import EVENT, Bought, Purchased
@@ -31,10 +31,7 @@ async def consuming(bus: Bus, sources: Sources, recommender: Recommender) -> Asy
     answers = Store(f"{SERVICE}->cache", sources.gateway_cache_url)
     retraining = Retraining(store, sources.retrain_quiet, sources.retrain_longest)
     bus.subscribe(EVENT, Purchased, Bought(store, answers, recommender).handle)
-    running = asyncio.create_task(retraining.run(), name="retraining")
-    async with bus:
+    async with background.running(retraining.run()), bus:
         yield
-    running.cancel()
-    await asyncio.wait([running])
     await store.close()
     await answers.close()

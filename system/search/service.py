@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
-from system.kit import database, decisions, problem
+from system.kit import background, database, decisions, problem
 from system.kit import states as kit_states
 from system.kit.breaker import Breaker, CircuitBreaker, Consecutive, Unguarded
 from system.kit.client import UnavailableError
@@ -45,7 +44,7 @@ def make(settings: SearchSettings) -> FastAPI:
             indexer = Indexer(pool, model, vectors)
             app.state.context = routes.Context(pool, Searcher(pool, model, vectors, told), indexer)
             watching = model.watch(settings.model_watch_seconds)
-            async with _background(watching, indexer.keep_up(settings.index_interval_seconds)):
+            async with background.running(watching, indexer.keep_up(settings.index_interval_seconds)):
                 yield
         model.close()
 
@@ -75,18 +74,6 @@ def _breaker(edge: str, settings: SearchSettings) -> Breaker:
     if not settings.breaker_enabled:
         return Unguarded(edge)
     return CircuitBreaker(edge, Consecutive(settings.breaker_ai_failures), settings.breaker_reset_seconds)
-
-
-@asynccontextmanager
-async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(part) for part in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 async def _postgres(app: FastAPI) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 
 from system.kit import app as kit
-from system.kit import database, problem
+from system.kit import background, database, problem
 from system.kit import states as kit_states
 from system.kit.bus import Bus
 from system.users import internal_routes, outbox, record_routes, routes, states
@@ -45,10 +44,8 @@ async def _relaying(settings: UserSettings, pool: database.Pool) -> AsyncIterato
         return
     async with Bus(SERVICE, settings.broker_url, publishes=outbox.EVENTS) as bus:
         relay = Relay(pool, bus)
-        running = asyncio.create_task(relay.run(), name="relay")
-        yield relay.nudge
-        running.cancel()
-        await asyncio.wait([running])
+        async with background.running(relay.run()):
+            yield relay.nudge
 
 
 async def _postgres(app: FastAPI) -> None:

@@ -473,6 +473,9 @@ def test_a_window_waits_for_a_queue_to_fill_and_to_drain() -> None:
     assert not queues.spoken(View(h.history(h.good())), QUEUE, "control")
     assert queues.unrest(whole, QUEUE, Span(h.CONTROL, h.INJECT)) == ""
     assert "90 messages" in queues.unrest(whole, QUEUE, Span(h.IN_FORCE, h.RELEASE))
+    unmeasured = View(h.history([*piled(), waiting(h.CONTROL, "nan")]))
+    assert "could not measure" in queues.unrest(unmeasured, QUEUE, Span(h.CONTROL, h.INJECT))
+    assert queues.unrest(unmeasured, QUEUE, Span(h.CONTROL + 1, h.INJECT)) == ""
 
 
 @pytest.mark.parametrize(

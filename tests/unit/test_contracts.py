@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Stands in for the provider and the verifier: `results` is what the verifier says, `asked` what it was asked."""
     said: dict[str, Any] = {"results": [], "asked": []}
 
-    @contextmanager
-    def instance(*_: Any, **__: Any) -> Any:
+    @asynccontextmanager
+    async def instance(*_: Any, **__: Any) -> Any:
         yield {80: Endpoint("127.0.0.1", 40080)}
 
     def say(wanted: verifier.Verification, *, timeout: float) -> dict[str, Any]:
@@ -177,8 +177,8 @@ def test_states_that_nobody_enters_are_inconclusive(tmp_path: Path, verified: di
 def test_a_provider_that_does_not_start_is_inconclusive(
     tmp_path: Path, verified: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @contextmanager
-    def instance(*_: Any, **__: Any) -> Any:
+    @asynccontextmanager
+    async def instance(*_: Any, **__: Any) -> Any:
         raise GamedayError("stock did not become ready: its last words")
         yield
 

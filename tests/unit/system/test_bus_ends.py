@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from system.kit import bus
+from system.kit import background
 from system.kit.bus import Bus
 
 
@@ -38,7 +38,7 @@ async def test_a_connection_that_swallows_its_cancellation_does_not_keep_the_ser
         raise AssertionError
 
     monkeypatch.setattr(Bus, "_connect", connect)
-    monkeypatch.setattr(bus, "CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr(background, "AGAIN_SECONDS", 0.01)
     async with asyncio.timeout(5):
         async with Bus("user-svc", "amqp://nowhere", publishes=["user.purchased"]):
             await connecting.wait()
