@@ -58,13 +58,16 @@ def fired(view: View, expectation: Alert) -> float | None:
 
 
 def resolved(view: View, expectation: Alert) -> float | None:
-    """Seconds from the undo to the last notification, if it says resolved."""
-    if view.undone is None:
+    """Seconds from the undo to the last notification, if it says resolved; 0 where the undo was felt before its end.
+
+    Of several faults the one that the alert tells of may be undone before the others.
+    """
+    if view.undone is None or view.fault is None:
         return None
     notes = view.notifications(expectation.name)
-    if not notes or notes[-1].status != "resolved" or notes[-1].received < view.undone:
+    if not notes or notes[-1].status != "resolved" or notes[-1].received < view.fault.end:
         return None
-    return notes[-1].received - view.undone
+    return max(0.0, notes[-1].received - view.undone)
 
 
 def _doubt(view: View, expectation: Alert) -> str:

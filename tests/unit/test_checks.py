@@ -177,6 +177,13 @@ def test_a_breaker_of_another_edge_says_nothing() -> None:
         (h.change("alert", lambda data: data["status"] == "resolved", received_wall=1033.9), REFUTED, "to resolve"),
         (h.add(h.firing(1003.0)), INCONCLUSIVE, "in the control window: RecommendationUnavailable was firing"),
         (h.add(h.alert("firing", 1003.0)), INCONCLUSIVE, "RecommendationUnavailable was delivered"),
+        # Of several faults its own may be undone first; what ended under the fault was never undone.
+        (
+            h.change("alert", lambda data: data["status"] == "resolved", received_wall=h.RELEASE + 0.5),
+            CONFIRMED,
+            "resolved 0s after the undo",
+        ),
+        (h.change("alert", lambda data: data["status"] == "resolved", received_wall=h.RELEASE - 1), REFUTED, "resolve"),
         # An alert of an earlier fault may still be resolved while this control window lasts.
         (h.add(h.alert("resolved", 1001.0, started=990.0)), CONFIRMED, "fired 4s"),
         (h.add(h.alert("firing", 1033.0)), REFUTED, "not resolved"),
