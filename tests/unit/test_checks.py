@@ -181,7 +181,7 @@ def test_a_breaker_of_another_edge_says_nothing() -> None:
         (
             h.change("alert", lambda data: data["status"] == "resolved", received_wall=h.RELEASE + 0.5),
             CONFIRMED,
-            "resolved 0s after the undo",
+            "resolved 0ms after the undo",
         ),
         (h.change("alert", lambda data: data["status"] == "resolved", received_wall=h.RELEASE - 1), REFUTED, "resolve"),
         # An alert of an earlier fault may still be resolved while this control window lasts.
