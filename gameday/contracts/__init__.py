@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from gameday.catalogue import Catalogue, Service
 from gameday.contracts import grpc, provider, versions
@@ -26,7 +21,6 @@ from gameday.contracts.provider import Endpoints
 from gameday.contracts.stubs import stubbed
 from gameday.errors import GamedayError
 from gameday.runtime import Endpoint
-from gameday.runtime.forks import ForkServer
 from gameday.state import State
 from gameday.tools import pact as verifier
 from gameday.verdict import Finding, Result, Verdict
@@ -82,30 +76,9 @@ def verify(catalogue: Catalogue, running: Endpoints, pacts: Iterable[Pact]) -> I
     by_provider: dict[str, list[Pact]] = {}
     for pact in pacts:
         by_provider.setdefault(pact.provider, []).append(pact)
-    with _stage(catalogue, running) as stage, ThreadPoolExecutor(AT_ONCE) as workers:
+    with provider.stage(catalogue, running) as stage, ThreadPoolExecutor(AT_ONCE) as workers:
         for results in workers.map(lambda theirs: _verified(stage, theirs), by_provider.values()):
             yield from results
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """Where the instances of providers are started, from whichever thread, and what they need."""
-
-    catalogue: Catalogue
-    running: Endpoints
-    portal: BlockingPortal
-    forks: ForkServer
-    scratch: Path
-
-
-@contextmanager
-def _stage(catalogue: Catalogue, running: Endpoints) -> Iterator[_Stage]:
-    with (
-        tempfile.TemporaryDirectory(prefix="gameday-providers-") as scratch,
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(provider.fork_server(catalogue, Path(scratch) / "forkserver.log")) as forks,
-    ):
-        yield _Stage(catalogue, running, portal, forks, Path(scratch))
 
 
 def verified(
@@ -157,7 +130,7 @@ def _endpoint(where: str) -> Endpoint:
     return Endpoint(host, int(port))
 
 
-def _verified(stage: _Stage, pacts: Sequence[Pact]) -> list[Result]:
+def _verified(stage: provider.Stage, pacts: Sequence[Pact]) -> list[Result]:
     """The results of one provider, in the order of `pacts`."""
     obstacles = {pact: obstacle for pact in pacts if (obstacle := _obstacle(stage.catalogue, pact))}
     judged: dict[Pact, Result] = {}
@@ -172,21 +145,18 @@ def _verified(stage: _Stage, pacts: Sequence[Pact]) -> list[Result]:
     return [judged[pact] if pact in judged else _not_verified(pact, obstacles[pact]) for pact in pacts]
 
 
-def _with_instance(stage: _Stage, pacts: Sequence[Pact]) -> Iterator[tuple[Pact, Result]]:
+def _with_instance(stage: provider.Stage, pacts: Sequence[Pact]) -> Iterator[tuple[Pact, Result]]:
     """Raises GamedayError where the provider does not start."""
     catalogue = stage.catalogue
     service = catalogue.services[pacts[0].provider]
     asked = versions.version(catalogue, service)
-    log = stage.scratch / f"{service.name}.log"
-    with stage.portal.wrap_async_context_manager(
-        provider.instance(catalogue, service, stage.running, log, stage.forks)
-    ) as ports:
+    with stage.instance(service) as ports:
         for pact in pacts:
             started = time.monotonic()
             try:
                 findings = _grpc(catalogue, pact, ports) if pact.grpc else _http(service, pact, _first(ports))
             except GamedayError as error:
-                obstacle = f"{error}\nThe last words of {pact.provider}:\n{provider.tail(log)}"
+                obstacle = f"{error}\nThe last words of {pact.provider}:\n{provider.tail(stage.log(service))}"
                 yield pact, _not_verified(pact, obstacle)
             else:
                 yield pact, _result(pact, findings, time.monotonic() - started, asked)

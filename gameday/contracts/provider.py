@@ -13,11 +13,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from gameday.catalogue import Catalogue, Service, edges
 from gameday.errors import GamedayError
@@ -32,8 +35,36 @@ END_SECONDS = 10.0
 Endpoints = Mapping[str, Mapping[int, Endpoint]]
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Where instances are started, from whichever thread. Each writes its log in `scratch`."""
+
+    catalogue: Catalogue
+    running: Endpoints
+    scratch: Path
+    _portal: BlockingPortal
+    _server: forks.ForkServer
+
+    def log(self, service: Service) -> Path:
+        return self.scratch / f"{service.name}.log"
+
+    def instance(self, service: Service) -> contextlib.AbstractContextManager[Mapping[int, Endpoint]]:
+        return self._portal.wrap_async_context_manager(
+            instance(self.catalogue, service, self.running, self.log(service), self._server)
+        )
+
+
+@contextlib.contextmanager
+def stage(catalogue: Catalogue, running: Endpoints) -> Iterator[Stage]:
+    """`running` says where the services are that a provider needs."""
+    with tempfile.TemporaryDirectory(prefix="gameday-providers-") as scratch, start_blocking_portal() as portal:
+        forking = _fork_server(catalogue, Path(scratch) / "forkserver.log")
+        with portal.wrap_async_context_manager(forking) as server:
+            yield Stage(catalogue, running, Path(scratch), portal, server)
+
+
 @contextlib.asynccontextmanager
-async def fork_server(catalogue: Catalogue, log: Path) -> AsyncIterator[forks.ForkServer]:
+async def _fork_server(catalogue: Catalogue, log: Path) -> AsyncIterator[forks.ForkServer]:
     """What the instances that are Python start from: most of a start is imports."""
     server = forks.ForkServer(catalogue.preload, catalogue.directory, forks.environment(), log)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 
 import pytest
 from program import PROGRAM, ROOT, Gameday
@@ -20,19 +20,19 @@ PACTS = [pact for pact in contracts.read_all(ROOT / "contracts/pacts") if not pa
 PROVIDERS = sorted({pact.provider for pact in PACTS})
 
 
-def test_it_accepts_every_pact_of_every_provider(wired: Gameday, tmp_path: Path) -> None:
+def test_it_accepts_every_pact_of_every_provider(wired: Gameday) -> None:
     """gRPC aside, for which it needs a plugin."""
     system = compose.load([ROOT / "docker-compose.yml"], environment=wired.env, time_scale=30)
     running = contracts.endpoints(wired.call("endpoints"))
 
-    def verified(name: str) -> list[tuple[str, int, str]]:
+    def verified(stage: provider.Stage, name: str) -> list[tuple[str, int, str]]:
         theirs = [pact for pact in PACTS if pact.provider == name]
-        with provider.instance(system, system.services[name], running, tmp_path / name) as ports:
+        with stage.instance(system.services[name]) as ports:
             where = next(iter(ports.values()))
             return [(pact.name, *stock(system, pact, where.host, where.port)) for pact in theirs]
 
-    with ThreadPoolExecutor(2) as two:
-        results = [each for found in two.map(verified, PROVIDERS) for each in found]
+    with provider.stage(system, running) as stage, ThreadPoolExecutor(2) as two:
+        results = [each for found in two.map(partial(verified, stage), PROVIDERS) for each in found]
     assert len(results) == len(PACTS)
     assert [(name, said) for name, code, said in results if code] == []
 
