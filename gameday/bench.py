@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from gameday import alerts as alerting
 from gameday.alerts import timers
 from gameday.catalogue import Catalogue, compose
@@ -21,6 +23,7 @@ from gameday.tools.prometheus import Prometheus
 # What a notification or a sample takes through the programs of this machine, beyond every timer. Seconds.
 HANDLING = 0.5
 _POLL = 0.2
+_LIST_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,17 @@ class Bench:
         if not self.endpoints.get(service):
             raise GamedayError(f"{service} has no port to send requests to")
         return f"http://{_first(self.endpoints, service)}"
+
+    def entries(self, service: str, path: str) -> list[Any]:
+        """The JSON list that `service` shows at `path`. Raises GamedayError."""
+        url = f"{self.url(service)}{path}"
+        try:
+            answer = httpx.get(url, timeout=_LIST_SECONDS, trust_env=False).raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise GamedayError(f"{url}: {type(error).__name__}: {error}") from error
+        if not isinstance(answer, list):
+            raise GamedayError(f"{url}: not a JSON list")
+        return answer
 
     def environment(self) -> dict[str, str]:
         """What `gameday env` exports: `GAMEDAY_API_GATEWAY=http://127.0.0.1:3000`."""

@@ -9,20 +9,24 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gameday.bench import Bench
+from gameday.checks import loss
 from gameday.checks.view import QUEUE_METRIC, View
 from gameday.errors import GamedayError
+from gameday.expectations import Loss
 from gameday.journal import History, Journal, Record
 from gameday.tools.alertmanager import Notifications
-from gameday.tools.locust import LoadChild
+from gameday.tools.locust import LoadChild, dig
 from gameday.tools.prometheus import Sample
 
 METRICS = ("circuit_breaker_state", "circuit_breaker_transitions_total", "fallback_total", QUEUE_METRIC)
 _SELECTOR = f'{{__name__=~"{"|".join((*METRICS, "up", "ALERTS"))}"}}'
 _QUERY_EVERY = 0.5
+_LOOK_EVERY = 1.0
 _LEASES_EVERY = 0.2
 # How far each query reaches back beyond the one before: a scrape is stored when it ended.
 _OVERLAP = 3.0
@@ -49,7 +53,8 @@ class Collector:
         self._seen: set[tuple[str, frozenset[tuple[str, str]], float]] = set()
         self._leases: dict[str, str] = {}
         self._queried = self._began
-        self._due = {"query": 0.0, "leases": 0.0}
+        self._due = {"query": 0.0, "leases": 0.0, "look": 0.0}
+        self._lossy: Sequence[Loss] = ()
         self._errors: dict[tuple[str, str], int] = {}
 
     @property
@@ -74,6 +79,8 @@ class Collector:
             self.leases()
         if self._is_due("query", _QUERY_EVERY):
             self.query()
+        if self._lossy and self.view.undone is not None and self._is_due("look", _LOOK_EVERY):
+            self._look()
 
     def finish(self) -> None:
         """Everything that is under way at the end of the run."""
@@ -106,6 +113,23 @@ class Collector:
             if sample.wall >= self._began and key not in self._seen:
                 self._seen.add(key)
                 self._sample(sample)
+
+    def expect(self, expected: Sequence[Loss]) -> None:
+        """Looks, from the undo on, for what is acknowledged until then."""
+        self._lossy = expected
+
+    def _look(self) -> None:
+        for each in self._lossy:
+            wall, counts, error = time.time(), None, None
+            try:
+                entries = self._bench.entries(each.service, each.path)
+            except GamedayError as failed:
+                error = str(failed)
+            else:
+                names = loss.acknowledged(self.view, each)
+                found = Counter(value for entry in entries for there, value in [dig(entry, each.found)] if there)
+                counts = {name: found[name] for name in names if name in found}
+            self.write("look", service=each.service, path=each.path, wall=wall, counts=counts, error=error)
 
     def _sample(self, sample: Sample) -> None:
         labels = dict(sample.labels)

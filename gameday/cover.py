@@ -69,7 +69,13 @@ def touches(experiment: Experiment, catalogue: Catalogue) -> set[str]:
     names = {experiment.load.target(catalogue)}
     for _, target in _faults(experiment):
         edges = catalogue.find(target) or tuple(catalogue.consumers(target))
-        names |= {target, *(edge.consumer for edge in edges), *(edge.provider for edge in edges)}
+        # Of a queue: its consumer.
+        names |= {
+            target,
+            target.partition(".")[0],
+            *(edge.consumer for edge in edges),
+            *(edge.provider for edge in edges),
+        }
     return names & set(catalogue.services)
 
 

@@ -26,7 +26,7 @@ from gameday.checks.users import RETURNED
 from gameday.checks.view import Span
 from gameday.collector import Collector
 from gameday.errors import GamedayError, InputError
-from gameday.expectations import Alert, Breaker, Queue, Users
+from gameday.expectations import Alert, Breaker, Loss, Queue, Users
 from gameday.experiment import Experiment
 from gameday.journal import Journal
 from gameday.judge import JOURNAL, judge, read
@@ -187,6 +187,7 @@ class _Windows:
         self._collector = collector
         self._progress = progress
         expect = experiment.extension.expect
+        collector.expect(expect.loss)
         self._expected = [(kind, each) for kind in SPOKEN for each in getattr(expect, kind)]
         rates = [arrivals.rate for arrivals in experiment.load.profile.users]
         self._slowest = min(rates)
@@ -342,6 +343,8 @@ class _Windows:
                 limit = QUEUE_LIMIT
             case Queue(drains=bound), "recovery":
                 limit = bound.limit + slack("breaker")
+            case Loss(within=bound), "recovery":
+                limit = bound.limit + slack("breaker")
             case Alert(fires=bound, waits=waits), "fault" if bound:
                 limit = scale.real(bound.limit, slack("alerts") + waits)
             case Alert(resolves=bound), "recovery" if bound:
@@ -350,14 +353,20 @@ class _Windows:
 
 
 def plan(load: Load, bench: Bench, experiments: Sequence[Experiment]) -> Plan:
-    """The load of a profile, recording every JSON value that one of `experiments` asks for."""
+    """The load of a profile, recording every JSON value and header that one of `experiments` asks for."""
     paths: dict[str, list[str]] = {}
-    for experiment in experiments:
-        for users in experiment.extension.expect.users:
+    headers: dict[str, list[str]] = {}
+    for expect in (experiment.extension.expect for experiment in experiments):
+        for users in expect.users:
             paths.setdefault(users.route, []).extend(users.content)
+        for loss in expect.loss:
+            headers.setdefault(loss.route, []).append(loss.header)
     crowds = [Crowd(str(load.users / each.file), each.cls, each.rate) for each in load.profile.users]
-    asked = {route: sorted(set(found)) for route, found in paths.items()}
-    return Plan(bench.url(load.target(bench.catalogue)), crowds, asked, load.profile.timeout)
+    return Plan(bench.url(load.target(bench.catalogue)), crowds, _unique(paths), load.profile.timeout, _unique(headers))
+
+
+def _unique(asked: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    return {route: sorted(set(found)) for route, found in asked.items()}
 
 
 @contextmanager

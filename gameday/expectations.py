@@ -159,6 +159,22 @@ class Queue(Strict):
     drains: Limit
 
 
+class Loss(Strict):
+    """What was acknowledged is found elsewhere after the undo, once: neither lost nor doubled.
+
+    A 2xx answer to `route` acknowledges a write, which its `header` names. `service` shows at `path` a JSON
+    list of what arrived there; `found` is the dotted path of that name in each entry. `within` is real time,
+    never scaled.
+    """
+
+    route: Route
+    header: str = Field(default="x-correlation-id", pattern=r"^[A-Za-z0-9-]+$")
+    service: str = Field(min_length=1)
+    path: str = Field(pattern=r"^/\S*$")
+    found: str = Field(min_length=1)
+    within: Limit
+
+
 class Alert(Strict):
     """An alert that fires and resolves, both delivered; or one that stays `silent`."""
 
@@ -181,12 +197,13 @@ class Expect(Strict):
     users: tuple[Users, ...] = Field(default=(), strict=False)
     breaker: tuple[Breaker, ...] = Field(default=(), strict=False)
     queues: tuple[Queue, ...] = Field(default=(), strict=False)
+    loss: tuple[Loss, ...] = Field(default=(), strict=False)
     alerts: tuple[Alert, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _something(self) -> Expect:
-        if not (self.users or self.breaker or self.queues or self.alerts):
-            raise ValueError("expects nothing: name users, breaker, queues or alerts")
+        if not (self.users or self.breaker or self.queues or self.loss or self.alerts):
+            raise ValueError("expects nothing: name users, breaker, queues, loss or alerts")
         return self
 
 

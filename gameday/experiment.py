@@ -409,6 +409,8 @@ def _names(
         ("users", "route", "route of the load", routes),
         ("breaker", "edge", "edge", {*edges, *(f"{edge.name}:{edge.port}" for edge in catalogue.edges)}),
         ("queues", "queue", "queue", catalogue.queues),
+        ("loss", "route", "route of the load", routes),
+        ("loss", "service", "service", catalogue.services),
         ("alerts", "name", "alert", alerts),
     ]
     for kind, key, what, names in known:

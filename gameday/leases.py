@@ -138,6 +138,16 @@ class LeaseKeeper:
         await asyncio.shield(asyncio.create_task(self._undo_each(chosen, Phase.UNDONE)))
         return [held.lease.describe() for held in chosen]
 
+    async def inherit(self) -> None:
+        """Undoes what outlived an earlier system of the same state: a broker keeps its messages."""
+        for told in unfinished(read(self._journal.path)):
+            if told["fault"] in registry.LASTING and told["id"] not in self._held:
+                left = {name: told[name] for name in ("id", "run", "fault", "target", "arguments", "ttl")}
+                lease = Lease(**left, state=Phase.LEAKED)
+                fault = registry.LASTING[lease.fault](lease.target, lease.arguments, lease.id)
+                self._held[lease.id] = held = _Held(lease, fault)
+                await self._undo_each([held], Phase.UNDONE)
+
     def leases(self, run: str | None = None) -> list[dict[str, Any]]:
         """Every lease of this system's life, or of one run, the first one first."""
         return [held.lease.describe() for held in self._held.values() if run in (None, held.lease.run)]
@@ -168,7 +178,9 @@ class LeaseKeeper:
         return []
 
     def _parts(self, target: str) -> frozenset[Hashable]:
-        """`a->b` and `a->b:80` are one target; `web-2` is a part of `web`."""
+        """`a->b` and `a->b:80` are one target; `web-2` is a part of `web`; a queue is one by itself."""
+        if target in self._catalogue.queues:
+            return frozenset({target})
         edges = self._catalogue.find(target)
         return frozenset(edges or (each.replica for each in self._catalogue.replicas(target)))
 
@@ -310,7 +322,7 @@ def settle(path: Path, living: Sequence[ProcessId]) -> list[dict[str, Any]]:
 
     With no process of that system `living` (its services, its proxies) no effect
     can be left: processes cannot stay stopped, toxics cannot stay installed. Each
-    lease is journalled as undone; with a survivor as leaked.
+    lease is journalled as undone; with a survivor as leaked, and so is one whose fault outlives the system.
     """
     left = unfinished(read(path))
     if not left:
@@ -324,13 +336,18 @@ def settle(path: Path, living: Sequence[ProcessId]) -> list[dict[str, Any]]:
 
 def _settled(lease: dict[str, Any], journal: Journal, living: Sequence[ProcessId]) -> dict[str, Any]:
     pids = [process.pid for process in living]
-    reason = "processes of the system that held it live on" if living else "the system that held it has ended"
+    reason, mend = "the system that held it has ended", None
+    if living:
+        reason, mend = "processes of the system that held it live on", f"kill -9 {' '.join(map(str, pids))}"
+    elif lease["fault"] in registry.LASTING:
+        reason = "the system that held it has ended, and may have kept it"
+        mend = registry.FAULTS[lease["fault"]](lease["target"], lease["arguments"]).mend()
     lease = lease | {
-        "state": str(Phase.LEAKED if living else Phase.UNDONE),
+        "state": str(Phase.LEAKED if mend else Phase.UNDONE),
         "undone_wall": time.time(),
-        "undone": {"holds": not living, "facts": {"reason": reason, "living": pids}},
-        "error": reason if living else None,
-        "mend": f"kill -9 {' '.join(map(str, pids))}" if living else None,
+        "undone": {"holds": mend is None, "facts": {"reason": reason, "living": pids}},
+        "error": reason if mend else None,
+        "mend": mend,
     }
     journal.append("lease", sync=True, **lease | {"phase": lease["state"]})
     return lease

@@ -210,6 +210,7 @@ class Supervisor:
             self._keeper = LeaseKeeper(self._runtime, self.plan.catalogue, self._leases, patience)
             await self._runtime.start(self.plan.services)
             await self._runtime.wait_ready(_START_SECONDS)
+            await self._keeper.inherit()
         except Exception as error:  # noqa: BLE001 - becomes the answer to whoever waits
             self._fail(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,16 @@ class Request:
     error: str | None
     lag: float
     oldest: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How often each acknowledged write was found at `wall`; None where nobody could look, for the reason `error`."""
+
+    wall: float
+    counts: Mapping[str, int] | None
+    error: str | None
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,14 @@ class View:
         }
         return {name for name in names if name.startswith(f"{consumer}.") and not name.endswith(".dead")}
 
+    def looks(self, service: str, path: str) -> Sequence[Look]:
+        """How often what was acknowledged was found in that list, in the order of time."""
+        return [
+            Look(record.data["wall"], record.data["counts"], record.data["error"])
+            for record in self.history.of("look")
+            if (record.data["service"], record.data["path"]) == (service, path)
+        ]
+
     def notifications(self, name: str) -> Sequence[Notification]:
         found = [_notification(record.data) for record in self.history.of("alert") if record.data["name"] == name]
         return sorted(found, key=lambda notification: notification.received)
@@ -212,6 +230,7 @@ def _request(data: Mapping[str, Any]) -> Request:
         data["error"],
         data.get("lag_ms", 0.0),
         data.get("oldest_wall"),
+        data.get("headers") or {},
     )
 
 

@@ -20,6 +20,7 @@ from gameday.faults.malformed import Malformed
 from gameday.faults.memory import Memory
 from gameday.faults.overloaded import Overloaded
 from gameday.faults.pause import Pause
+from gameday.faults.poison import Poison
 from gameday.faults.rate_limit import RateLimit
 from gameday.faults.reset_peer import ResetPeer
 from gameday.faults.slicer import Slicer
@@ -34,9 +35,12 @@ Make = Callable[[str, Mapping[str, Any]], Fault]
 FAMILIES: Mapping[str, Sequence[Any]] = {
     "service": (Kill, Stop, Pause, Cpu, Memory),
     "edge": (Latency, Bandwidth, Slicer, SlowClose, Timeout, ResetPeer, LimitData, Down),
+    "queue": (Poison,),
     "model": (Overloaded, RateLimit, SlowFirstToken, CutStream, Malformed, TokenBurn),
 }
 FAULTS: Mapping[str, Make] = {fault.name: fault for faults in FAMILIES.values() for fault in faults}
+# What these did is kept by a store, also when the whole system has ended.
+LASTING: Mapping[str, Callable[[str, Mapping[str, Any], str], Fault]] = {Poison.name: Poison}
 
 
 def family(name: str) -> str:

@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,21 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Plan:
-    """`paths` are the dotted paths of the JSON answers to record, by route; `timeout` in seconds."""
+    """`paths` are the dotted paths of the JSON answers to record, `headers` the names of theirs, both by route.
+
+    `timeout` in seconds.
+    """
 
     host: str
     crowds: Sequence[Crowd]
     paths: Mapping[str, Sequence[str]]
     timeout: float
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def decode(cls, text: str) -> Plan:
         raw = json.loads(text)
-        return cls(raw["host"], [Crowd(**crowd) for crowd in raw["crowds"]], raw["paths"], raw["timeout"])
+        return cls(**raw | {"crowds": [Crowd(**crowd) for crowd in raw["crowds"]]})
 
     def encode(self) -> str:
         return json.dumps(asdict(self))

@@ -85,6 +85,7 @@ class Recorder:
 
     def __init__(self, plan: Plan) -> None:
         self._paths = plan.paths
+        self._headers = plan.headers
         self._out = os.fdopen(os.dup(1), "w", buffering=1)
         os.dup2(2, 1)  # a user's print must not break the lines
         # Wall time of monotonic zero, taken once: intervals survive a clock that is set.
@@ -121,12 +122,18 @@ class Recorder:
             # The oldest request of these users that has no answer yet.
             oldest_wall=self._epoch + min(unanswered) if unanswered else None,
             json=self._json(route, response),
+            headers=self._named(route, response),
             # A status is no failure here: the checkers judge it.
             error=None if getattr(response, "status_code", 0) else repr(exception),
         )
 
     def user_error(self, exception: BaseException, **_: Any) -> None:
         self.write("error", where="load", message=f"a user raised {type(exception).__name__}: {exception}")
+
+    def _named(self, route: str, response: Any) -> dict[str, str]:
+        """The asked headers of an answer."""
+        given = getattr(response, "headers", None) or {}
+        return {name: given[name] for name in self._headers.get(route, ()) if name in given}
 
     def _json(self, route: str, response: Any) -> dict[str, Any] | None:
         """The asked values of a JSON answer, or of a stream of events; None where it was neither."""

@@ -11,6 +11,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +74,16 @@ def open_accounts(environment: Environment, **_: Any) -> None:
         ACCOUNTS.extend(opened)
 
 
-def post(url: str, body: dict[str, str]) -> dict[str, Any]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})  # noqa: S310
+def post(url: str, body: dict[str, str], headers: Mapping[str, str] = {}) -> dict[str, Any]:
+    given = {"content-type": "application/json", **headers}
+    return _answered(urllib.request.Request(url, json.dumps(body).encode(), given))  # noqa: S310
+
+
+def get(url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    return _answered(urllib.request.Request(url, headers=dict(headers)))  # noqa: S310
+
+
+def _answered(request: urllib.request.Request) -> dict[str, Any]:
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)
         return found

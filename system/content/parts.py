@@ -40,7 +40,7 @@ class Parts:
         ai = settings.breaker_ai_failures
         self.users = _edge("user-svc", settings.user_url, settings, settings.breaker_failures)
         self.chat = _edge("chat-svc", settings.chat_url, settings, ai, ai=True, concurrency=GENERATIONS)
-        self.moderation = _edge("moderation-svc", settings.moderation_url, settings, ai, ai=True)
+        self.moderation = _edge("moderation-svc", settings.moderation_url, settings, ai, ai=True, held=True)
         self.search = _edge("search-svc", settings.search_url, settings, ai, ai=True)
 
     @property
@@ -107,15 +107,23 @@ class Parts:
 
 
 def _edge(
-    provider: str, url: str, settings: ContentSettings, failures: int, *, ai: bool = False, concurrency: int = 200
+    provider: str,
+    url: str,
+    settings: ContentSettings,
+    failures: int,
+    *,
+    ai: bool = False,
+    concurrency: int = 200,
+    held: bool = False,
 ) -> Edge:
+    """`held`: without the provider there is something else to do than to fail."""
     name = f"{SERVICE}->{provider}"
     breaker: Breaker = (
         CircuitBreaker(name, Consecutive(failures), settings.breaker_reset_seconds)
         if settings.breaker_enabled
         else Unguarded(name)
     )
-    return Edge(name, url, breaker, ai=ai, concurrency=concurrency)
+    return Edge(name, url, breaker, ai=ai, concurrency=concurrency, falls_back=held)
 
 
 def _record(document: Document) -> str:

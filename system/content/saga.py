@@ -144,6 +144,8 @@ class Saga(DBOSConfiguredInstance):
                 verdict: Verdict = await self._patience.until_done(lambda: self._parts.check(found))
             except PASSING as error:
                 telemetry.logger("saga").warning(signals.LOG_SAGA_FAILED, step=CHECK, error=str(error))
+                if isinstance(error, UnavailableError):
+                    signals.FALLBACK.labels(error.edge, error.reason).inc()
                 verdict, held_for = "held", "moderation"
             if verdict == "held":
                 await self._settle(found.id, round, "held", held_for=held_for)

@@ -29,6 +29,11 @@ class SinkSettings(Settings):
     mail_limit_bytes: Annotated[int, Field(ge=1)] = 1_000_000
 
 
+class Received(BaseModel):
+    id: str
+    correlationId: str
+
+
 class Counts(BaseModel):
     """`repeated`: mails that came again and were kept once."""
 
@@ -82,6 +87,11 @@ def _routes(mailbox: Mailbox) -> APIRouter:
     @router.get("/mails")
     async def mails(to: str | None = None, limit: Limit = 20) -> list[Mail]:
         return mailbox.find(to, limit)
+
+    @router.get("/received")
+    async def received(limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000) -> list[Received]:
+        """What `/mails` shows, in few words: enough to see that each came, and came once."""
+        return [Received(id=mail.id, correlationId=mail.correlationId) for mail in mailbox.find(None, limit)]
 
     @router.get("/counts")
     async def counts() -> Counts:

@@ -37,6 +37,14 @@ if #claimed == 0 then return nil end
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], claimed[1][1], claimed[1][1], 1)
 return {claimed[1][1], claimed[1][2][2], pending[1][4]}
 """
+# As if idle for so long that anybody may claim it; how often it was delivered stays.
+_ORPHANED = """
+local pending = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])
+for _, entry in ipairs(pending) do
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1], 'IDLE', ARGV[3], 'RETRYCOUNT', entry[4], 'JUSTID')
+end
+return #pending
+"""
 # Each of these does nothing for a job that has gone to another worker, settled or not. XACK alone would let anybody
 # acknowledge what is another's; the count of deliveries, which grows with each claim, tells the late from the present.
 _TAKEN = """
@@ -110,6 +118,7 @@ class Jobs:
         texts = {
             "put": _PUT,
             "claim": _CLAIM,
+            "orphaned": _ORPHANED,
             "done": _DONE,
             "later": _LATER,
             "dead": _DEAD,
@@ -133,6 +142,13 @@ class Jobs:
                     raise
 
         await self._store.ask(create)
+
+    async def orphaned(self) -> int:
+        """Lets go of what a process of the same name took and left when it was killed; how many those were.
+
+        To be called before this process takes any.
+        """
+        return await self._run("orphaned", [STREAM], GROUP, self._worker, int(self._claim * 1000), AT_ONCE)
 
     async def take(self, block: float) -> Taken | None:
         """A job, after at most `block` seconds."""

@@ -58,6 +58,7 @@ def make(settings: NotificationSettings) -> FastAPI:
 @asynccontextmanager
 async def _working(worker: Worker, workers: int) -> AsyncIterator[None]:
     """Mails that are under way when the block ends are ended."""
+    await worker.begin()
     stopping = asyncio.Event()
     running = [asyncio.create_task(worker.run(stopping), name=f"mail-{number}") for number in range(workers)]
     async with background.running(worker.keep_time()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -55,6 +56,12 @@ class Worker:
     user_seconds: float
     job_seconds: float
     settle_seconds: float
+
+    async def begin(self) -> None:
+        """Before any of it runs. What cannot be let go of now is claimed later."""
+        await self._prepare()
+        with suppress(UnavailableError):
+            await self.jobs.orphaned()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`; what is under way then is ended."""

@@ -84,3 +84,17 @@ async def test_an_event_is_queued_once(store: Store) -> None:
     job, (jobs,) = await queued(store, "a")
     assert not await jobs.put(job)
     assert await counts(store) == (1, 0, 0, 0)
+
+
+async def test_what_a_killed_process_left_is_there_at_once_for_the_next_of_its_name(store: Store) -> None:
+    job, (killed, other) = await queued(store, "a", "b")
+    started = Jobs(store, "a", claim=60)
+    assert await killed.take(CLAIM)
+    assert await Jobs(store, "b", claim=60).orphaned() == 0
+    assert await started.take(CLAIM) is None
+    assert await Jobs(store, "a", claim=60).orphaned() == 1
+    again = await Jobs(store, "a", claim=60).take(CLAIM)
+    assert again
+    assert (again.text, again.deliveries) == (job.model_dump_json(), 2)
+    assert await other.done(again)
+    assert await Jobs(store, "a", claim=60).orphaned() == 0

@@ -14,7 +14,7 @@ import pytest
 from gameday.catalogue import Catalogue, Edge, EdgeKind, Service
 from gameday.catalogue.model import Location
 from gameday.errors import InputError, Problem
-from gameday.faults import Evidence, registry
+from gameday.faults import Evidence, Fault, registry
 from gameday.journal import Journal, read
 from gameday.leases import LeaseKeeper, Patience, settle, unfinished
 from gameday.runtime import ProcessId, Runtime, procfs
@@ -338,6 +338,30 @@ async def test_after_a_crash_open_leases_are_closed_once_nothing_lives(keeper: L
     assert (closed["state"], closed["undone"]["holds"]) == ("undone", True)
     assert phases()[-1] == "undone"
     assert settle(WORLD.journal, []) == []
+
+
+async def test_what_outlives_its_system_is_leaked_until_the_next_one_undoes_it(
+    keeper: LeaseKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, undone = await inject(keeper), []
+
+    def inherited(target: str, given: Mapping[str, Any], told: str) -> Fault:
+        undone.append(told)
+        return registry.FAULTS[lease["fault"]](target, given)
+
+    monkeypatch.setattr(registry, "LASTING", {lease["fault"]: inherited})
+    (closed,) = settle(WORLD.journal, [])
+    assert (closed["state"], closed["undone"]["holds"]) == ("leaked", False)
+    assert closed["mend"]
+    await keeper.inherit()
+    assert undone == []  # its own
+    journal = Journal(WORLD.journal)
+    following = LeaseKeeper(keeper._runtime, keeper._catalogue, journal)
+    await following.inherit()
+    journal.close()
+    assert undone == [lease["id"]]
+    assert [each["state"] for each in following.leases()] == ["undone"]
+    assert not unfinished(read(WORLD.journal))
 
 
 async def test_after_a_crash_a_survivor_means_leaked(keeper: LeaseKeeper) -> None:
