@@ -22,8 +22,9 @@ from gameday.journal import History
 from gameday.statistics import P99_MINIMUM, quantile, quantile_interval, wilson
 from gameday.verdict import Finding, Verdict
 
-# Enough answers to say that a route is back.
+# Enough answers to say that a route is back, or is as ever; the fewest where fewer are declared for the fault.
 RETURNED = 30
+_FEWEST = 10
 _SHOWN = 60
 
 
@@ -53,7 +54,12 @@ def spoken(view: View, expectation: Users, window: str) -> bool:
             return _returned(view, expectation)
         case "fault":
             return len(_in(view, expectation, view.fault)) >= expectation.bad.of
-    return len(_in(view, expectation, view.window(window))) >= RETURNED
+    return len(_in(view, expectation, view.window(window))) >= enough(expectation)
+
+
+def enough(expectation: Users) -> int:
+    """How many requests say that the route is as it should be: as many as say that it is not, within limits."""
+    return min(RETURNED, max(_FEWEST, expectation.bad.of))
 
 
 def unrest(view: View, expectation: Users, span: Span) -> str:
@@ -109,8 +115,8 @@ def _in(view: View, expectation: Users, span: Span | None) -> Sequence[Request]:
 
 def _doubt(view: View, expectation: Users, control: Sequence[Request], fault: Sequence[Request]) -> str:
     """Why nothing can be said; empty where something can."""
-    if len(control) < RETURNED:
-        return f"only {len(control)} requests in the control window, {RETURNED} are needed"
+    if len(control) < enough(expectation):
+        return f"only {len(control)} requests in the control window, {enough(expectation)} are needed"
     if restless := _restless(expectation, control):
         return f"without a fault: {restless}"
     if len(fault) < expectation.bad.of:
@@ -164,15 +170,16 @@ def _recovery(view: View, expectation: Users, scale: TimeScale, control: Sequenc
             Verdict.REFUTED,
             f"{text(took)} after the undo users still saw {_name(odd[-1])}; allowed is {text(limit)}",
         )
-    if clean < RETURNED:
-        return Verdict.INCONCLUSIVE, f"only {clean} requests showed that the route is back, {RETURNED} are needed"
+    needed = enough(expectation)
+    if clean < needed:
+        return Verdict.INCONCLUSIVE, f"only {clean} requests showed that the route is back, {needed} are needed"
     return Verdict.CONFIRMED, f"as before {text(took)} after the undo (allowed {text(limit)})"
 
 
 def _returned(view: View, expectation: Users) -> bool:
-    after = _in(view, expectation, view.recovery)[-RETURNED:]
+    after = _in(view, expectation, view.recovery)[-enough(expectation) :]
     before = _Before.of(expectation, _in(view, expectation, view.window("control")))
-    return len(after) >= RETURNED and all(before.looks(request) for request in after)
+    return len(after) >= enough(expectation) and all(before.looks(request) for request in after)
 
 
 @dataclass(frozen=True)

@@ -390,14 +390,24 @@ def test_windows_wait_until_everybody_spoke() -> None:
     assert alerts.spoken(before, Alert(name="x", silent=True), "fault")
 
 
-def test_a_control_window_lasts_until_the_judge_has_enough_of_it() -> None:
-    def spoke(requests: int) -> bool:
+@pytest.mark.parametrize(("bad", "enough"), [("<= 1 of 300", 30), ("<= 1 of 12", 12), ("<= 1 of 5", 10)])
+def test_a_control_window_lasts_until_the_judge_has_enough_of_it(bad: str, enough: int) -> None:
+    expectation = Users.model_validate({**h.EXPECT["users"][0], "bad": bad, "p99": None})
+
+    def run(requests: int, after: int) -> list[h.Entry]:
         entries = h.without("request")(h.good())
         entries += [h.request(h.CONTROL + number / 10) for number in range(requests)]
-        return users.spoken(View(h.history(entries)), EXPECT.users[0], "control")
+        entries += [h.request(h.IN_FORCE + number / 40) for number in range(400)]
+        return [*entries, *(h.request(h.UNDONE + 2 + number / 10) for number in range(after))]
 
-    assert spoke(users.RETURNED)
-    assert not spoke(users.RETURNED - 1)
+    def judged(requests: int, after: int) -> tuple[bool, bool, Verdict]:
+        history = h.history(run(requests, after))
+        windows = [users.spoken(View(history), expectation, window) for window in ("control", "recovery")]
+        return windows[0], windows[1], users.check(history, expectation, SCALE).verdict
+
+    assert judged(enough, enough) == (True, True, CONFIRMED)
+    assert judged(enough - 1, enough) == (False, True, INCONCLUSIVE)
+    assert judged(enough, enough - 1) == (True, False, INCONCLUSIVE)
 
 
 def test_any_request_that_failed_is_unrest() -> None:
