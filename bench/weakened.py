@@ -60,6 +60,7 @@ WEAKENED: Mapping[str, Sequence[str]] = {
         "talks-slow",
     ),
     "no-patience": ("chat-slow", "llm-slow"),
+    "no-care": ("consumers-down", "moderation-down", "poison"),
 }
 
 

@@ -13,14 +13,17 @@ import histories as h
 import pytest
 
 from gameday import engine
+from gameday.checks import loss
+from gameday.checks.view import View
 from gameday.collector import Collector
 from gameday.durations import TimeScale
 from gameday.errors import GamedayError
-from gameday.expectations import Expect
+from gameday.expectations import Expect, Loss
 from gameday.journal import Journal, read
 from gameday.progress import Progress
 from gameday.state import State
 from gameday.tools.prometheus import Sample
+from gameday.verdict import Verdict
 
 RATE = 400.0
 SCRAPE = 0.1
@@ -39,6 +42,8 @@ class World:
         self.odd_until = 0.0
         self.fails: Exception | None = None
         self.blind = False
+        self.written: list[str] = []
+        self.asked: list[float] = []
 
     @property
     def fallback(self) -> bool:
@@ -54,9 +59,19 @@ class World:
             self.told += 1 / RATE
             source = "fallback" if self.fallback else "model"
             content = {"recommendations.source": source, "recommendations.items": [1]}
-            yield {"kind": "request", **h.request(self.told, json=content)[1], "oldest_wall": None}
+            self.written.append(f"w{len(self.written)}")
+            told = {"json": content, "headers": {"x-correlation-id": self.written[-1]}}
+            yield {"kind": "request", **h.request(self.told, **told)[1], "oldest_wall": None}
 
     def kill(self) -> None: ...
+
+    # Another service.
+    def entries(self, service: str, path: str) -> list[Any]:
+        assert (service, path) == ("mail-sink", "/received")
+        self.asked.append(time.time())
+        if len(self.asked) == 1:
+            raise GamedayError("it is just starting")
+        return [{"mail": {"id": name}} for name in self.written] + ["no mail"]
 
     # Prometheus.
     def raw(self, _selector: str, seconds: float) -> list[Sample]:
@@ -122,20 +137,25 @@ def world() -> World:
 EXPECT = {"users": [{**h.EXPECT["users"][0], "bad": "<= 1 of 40"}], "breaker": h.EXPECT["breaker"]}
 
 
-def made(world: World, directory: Path, before: Collector | None = None) -> Any:
+def made(world: World, directory: Path, before: Collector | None = None, expect: Any = None) -> Any:
     """The windows of a run whose history stands in `directory`."""
     bench = SimpleNamespace(
-        control=world, prometheus=world, state=State(directory / "state"), undo=world.undo, scale=TimeScale(30)
+        control=world,
+        prometheus=world,
+        state=State(directory / "state"),
+        undo=world.undo,
+        scale=TimeScale(30),
+        entries=world.entries,
     )
     experiment = SimpleNamespace(
         name="x",
-        extension=SimpleNamespace(expect=Expect.model_validate(EXPECT)),
+        extension=SimpleNamespace(expect=Expect.model_validate(expect or EXPECT)),
         load=SimpleNamespace(profile=SimpleNamespace(users=[SimpleNamespace(rate=RATE)], timeout=0.2)),
     )
     directory.mkdir(exist_ok=True)
     journal = Journal(directory / "journal.jsonl")
     collector = Collector(journal, bench, "r", world, before)  # type: ignore[arg-type]
-    collector.write("run", **{**h.good()[0][1], "expect": EXPECT, "scrape_interval": 0.3, "slack": {}})
+    collector.write("run", **{**h.good()[0][1], "expect": expect or EXPECT, "scrape_interval": 0.3, "slack": {}})
     toolkit = Toolkit(world, directory)
     turn = engine._Turn("r", directory, toolkit)  # type: ignore[arg-type]
     made = engine._Windows(bench, experiment, turn, collector, Progress())  # type: ignore[arg-type]
@@ -166,6 +186,29 @@ def edges(directory: Path) -> list[tuple[str, str]]:
 
 
 WHOLE = [(name, edge) for name in ("control", "fault", "recovery") for edge in ("start", "end")]
+
+
+def test_from_the_undo_on_it_is_looked_for_what_was_acknowledged(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.collector._QUERY_EVERY", 0.1)
+    monkeypatch.setattr("gameday.collector._LOOK_EVERY", 0.1)
+    monkeypatch.setattr(engine, "READING", 0.3)
+    where = {"route": h.ROUTE, "service": "mail-sink", "path": "/received", "found": "mail.id", "within": "<= 5s"}
+    found = made(world, tmp_path / "first", expect={**EXPECT, "loss": [where]})
+    found.run()
+    found.journal.close()
+    history = read(found.directory / "journal.jsonl")
+    view = View(history)
+    assert view.undone
+    assert min(world.asked) >= view.undone
+    looks = view.looks("mail-sink", "/received")
+    assert looks[0].error == "it is just starting"
+    assert looks[-1].counts
+    finding = loss.check(history, Loss.model_validate(where), TimeScale(30))
+    assert finding.verdict is Verdict.CONFIRMED, finding
+    # What was written after the undo is not looked for.
+    assert finding.n == len(looks[-1].counts) < len(world.written)
 
 
 def test_three_windows_each_ended_as_soon_as_everybody_spoke(windows: Any, world: World) -> None:
