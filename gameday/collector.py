@@ -127,9 +127,18 @@ class Collector:
                 error = str(failed)
             else:
                 names = loss.acknowledged(self.view, each)
-                found = Counter(value for entry in entries for there, value in [dig(entry, each.found)] if there)
+                shown = (dig(entry, each.found)[1] for entry in entries)
+                found = Counter(name for name in shown if isinstance(name, str))
                 counts = {name: found[name] for name in names if name in found}
-            self.write("look", service=each.service, path=each.path, wall=wall, counts=counts, error=error)
+            self.write(
+                "look",
+                route=each.route,
+                service=each.service,
+                path=each.path,
+                wall=wall,
+                counts=counts,
+                error=error,
+            )
 
     def _sample(self, sample: Sample) -> None:
         labels = dict(sample.labels)

@@ -141,12 +141,17 @@ class LeaseKeeper:
     async def inherit(self) -> None:
         """Undoes what outlived an earlier system of the same state: a broker keeps its messages."""
         for told in unfinished(read(self._journal.path)):
-            if told["fault"] in registry.LASTING and told["id"] not in self._held:
-                left = {name: told[name] for name in ("id", "run", "fault", "target", "arguments", "ttl")}
-                lease = Lease(**left, state=Phase.LEAKED)
+            left = {name: told[name] for name in ("id", "run", "fault", "target", "arguments", "ttl")}
+            lease = Lease(**left, state=Phase.LEAKED)
+            if lease.id not in self._held and self._outlives(lease):
                 fault = registry.LASTING[lease.fault](lease.target, lease.arguments, lease.id)
                 self._held[lease.id] = held = _Held(lease, fault)
                 await self._undo_each([held], Phase.UNDONE)
+
+    def _outlives(self, lease: Lease) -> bool:
+        """Whether the fault does, and the catalogue still knows its target."""
+        known = lease.fault in registry.LASTING
+        return known and not registry.problems(lease.fault, lease.target, lease.arguments, self._catalogue)
 
     def leases(self, run: str | None = None) -> list[dict[str, Any]]:
         """Every lease of this system's life, or of one run, the first one first."""

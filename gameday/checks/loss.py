@@ -6,7 +6,7 @@ answered with a 2xx status; its name is a header of that answer.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from gameday.checks.view import Look, Request, Span, View
 from gameday.durations import Bound, TimeScale, text
@@ -61,7 +61,11 @@ def _asked(view: View, expectation: Loss, span: Span | None) -> list[Request]:
 
 
 def _looks(view: View, expectation: Loss) -> list[Look]:
-    return [look for look in view.looks(expectation.service, expectation.path) if look.counts is not None]
+    return [look for look in _all_looks(view, expectation) if look.counts is not None]
+
+
+def _all_looks(view: View, expectation: Loss) -> Sequence[Look]:
+    return view.looks(expectation.route, expectation.service, expectation.path)
 
 
 def _lost(look: Look, names: Collection[str]) -> list[str]:
@@ -82,7 +86,7 @@ def _doubt(view: View, expectation: Loss) -> str:
     unnamed = sum(not request.headers.get(expectation.header) for request in asked)
     if unnamed:
         return f"{unnamed} answers have no header {expectation.header}: nobody can look for them"
-    looks = view.looks(expectation.service, expectation.path)
+    looks = _all_looks(view, expectation)
     if not any(look.counts is not None for look in looks):
         why = next((look.error for look in reversed(looks) if look.error), "nobody looked")
         return f"what arrived at {expectation.service} is not known: {why}"

@@ -179,12 +179,12 @@ class View:
         }
         return {name for name in names if name.startswith(f"{consumer}.") and not name.endswith(".dead")}
 
-    def looks(self, service: str, path: str) -> Sequence[Look]:
-        """How often what was acknowledged was found in that list, in the order of time."""
+    def looks(self, route: str, service: str, path: str) -> Sequence[Look]:
+        """How often what `route` acknowledged was found in that list, in the order of time."""
         return [
             Look(record.data["wall"], record.data["counts"], record.data["error"])
             for record in self.history.of("look")
-            if (record.data["service"], record.data["path"]) == (service, path)
+            if (record.data["route"], record.data["service"], record.data["path"]) == (route, service, path)
         ]
 
     def notifications(self, name: str) -> Sequence[Notification]:

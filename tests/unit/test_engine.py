@@ -71,7 +71,7 @@ class World:
         self.asked.append(time.time())
         if len(self.asked) == 1:
             raise GamedayError("it is just starting")
-        return [{"mail": {"id": name}} for name in self.written] + ["no mail"]
+        return [{"mail": {"id": name}} for name in self.written] + [{"mail": {"id": ["no", "name"]}}, "no mail"]
 
     # Prometheus.
     def raw(self, _selector: str, seconds: float) -> list[Sample]:
@@ -202,7 +202,7 @@ def test_from_the_undo_on_it_is_looked_for_what_was_acknowledged(
     view = View(history)
     assert view.undone
     assert min(world.asked) >= view.undone
-    looks = view.looks("mail-sink", "/received")
+    looks = view.looks(h.ROUTE, "mail-sink", "/received")
     assert looks[0].error == "it is just starting"
     assert looks[-1].counts
     finding = loss.check(history, Loss.model_validate(where), TimeScale(30))

@@ -30,7 +30,7 @@ def bought(**changes: Any) -> list[h.Entry]:
 
 
 def look(wall: float, counts: dict[str, int] | None = WANTED, error: str | None = None) -> h.Entry:
-    where = {"service": "mail-sink", "path": "/received"}
+    where = {"route": BUY, "service": "mail-sink", "path": "/received"}
     return "look", {**where, "wall": wall, "counts": counts, "error": error}
 
 
