@@ -97,7 +97,7 @@ class Poison:
         return Evidence(not found, {"found in": found})
 
     def mend(self) -> str:
-        return f"take the message out of {self._aside}"
+        return f"gameday up, which undoes it, or take the message out of {self._aside}"
 
     @property
     def _given(self) -> PoisonArguments:
