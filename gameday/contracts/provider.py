@@ -18,7 +18,6 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -90,12 +89,14 @@ async def instance(
     own = {port: Endpoint(LOOPBACK, _free_port()) for port in layout.container_ports(catalogue, service)}
     if not own:
         raise GamedayError(f"{service.name} exposes no port: add `expose` to it")
-    launcher = _Launcher(_environment(catalogue, service, running, own), catalogue.directory, server)
+    checker = _Checker(_environment(catalogue, service, running, own), catalogue.directory, server)
     with log.open("wb") as output:
-        process = await launcher.start(_command(service, own), output)
+        process = await server.spawn(
+            _command(service, own), environment=checker.environment, directory=catalogue.directory, output=output
+        )
     try:
         endpoint = next(iter(own.values()))
-        probe = _probe(service, own, launcher)
+        probe = _probe(service, own, checker)
         why = await _ready(process, probe, endpoint, time.monotonic() + ready_timeout)
         if why is not None:
             raise GamedayError(f"{service.name} did not become ready: {why}\n{tail(log)}")
@@ -105,18 +106,12 @@ async def instance(
 
 
 @dataclass(frozen=True)
-class _Launcher:
-    """Starts programs in one environment: forked where they are Python, as they are where they are not."""
+class _Checker:
+    """Runs health checks in one environment: forked where they are Python, as they are where they are not."""
 
     environment: Mapping[str, str]
     directory: Path
     server: forks.ForkServer
-
-    async def start(self, argv: Sequence[str], output: IO[bytes]) -> Child:
-        order = forks.order(argv, self.environment, self.directory)
-        if order is not None:
-            return await self.server.fork(order, output)
-        return child.spawn(argv, environment=self.environment, directory=self.directory, output=output)
 
     async def check(self, argv: Sequence[str], limit: float) -> health.Answer:
         """Runs a health check's program for at most `limit` seconds."""
@@ -165,16 +160,16 @@ async def _ready(process: Child, probe: health.Probe, endpoint: Endpoint, until:
     return f"it ended with exit code {process.ended.result()}" if process.ended.done() else answer
 
 
-def _probe(service: Service, own: Mapping[int, Endpoint], launcher: _Launcher) -> health.Probe:
+def _probe(service: Service, own: Mapping[int, Endpoint], checker: _Checker) -> health.Probe:
     if service.health is None:
         return _nothing_to_ask
     test = addresses.health(service.health.test, service.name, own)
     limit = max(service.health.timeout, HEALTH_SECONDS)
 
     async def run(argv: Sequence[str]) -> health.Answer:
-        return await launcher.check(argv, limit)
+        return await checker.check(argv, limit)
 
-    return health.probe(test, own, launcher.environment, run)
+    return health.probe(test, own, checker.environment, run)
 
 
 async def _nothing_to_ask() -> health.Answer:

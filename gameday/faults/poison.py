@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -124,7 +124,7 @@ class Poison:
         """Past any proxy, by the name and password of the consumer. Raises GamedayError."""
         edge = self._edge(runtime.catalogue)
         told = urlsplit(runtime.catalogue.services[edge.consumer].environment[edge.env[0]])
-        who = f"{quote(told.username or 'guest')}:{quote(told.password or 'guest')}"
+        who = told.netloc.rpartition("@")[0] or "guest:guest"
         url = f"amqp://{who}@{runtime.endpoint(edge.provider, edge.port)}{told.path or '/'}"
         try:
             async with await aio_pika.connect(url, timeout=_PATIENCE) as connection:

@@ -141,6 +141,15 @@ class ForkServer:
             del link.forked[name]
         return Child(child.name(pid), ended)
 
+    async def spawn(
+        self, argv: Sequence[str], *, environment: Mapping[str, str], directory: Path, output: IO[bytes]
+    ) -> Child:
+        """`argv` as a fork where it is Python, as it is where it is not. Raises GamedayError where it cannot be run."""
+        wanted = order(argv, environment, directory)
+        if wanted is not None:
+            return await self.fork(wanted, output)
+        return child.spawn(argv, environment=environment, directory=directory, output=output)
+
     async def run(self, wanted: Order) -> int:
         """The exit code of what ends by itself; its output is thrown away. A cancelled wait ends it."""
         forked = await self.fork(wanted, None)

@@ -139,13 +139,9 @@ class Unit:
         launch = await self._image() if runs_image(self.service) else self._command()
         environment = {**launch.environment, MARKER: f"{self._host.system}/{self.service.replica}"}
         with self._log.open("ab" if self.launched.done() else "wb") as output:
-            fork = forks.order(launch.argv, environment, launch.directory)
-            if fork is not None:
-                self._child = await self._host.fork_server.fork(fork, output)
-            else:
-                self._child = child.spawn(
-                    launch.argv, environment=environment, directory=launch.directory, output=output
-                )
+            self._child = await self._host.fork_server.spawn(
+                launch.argv, environment=environment, directory=launch.directory, output=output
+            )
         self._launch = launch
         self._host.tracker.root(self.service.replica, self._child.process)
         self._host.on_process(self.service.replica, self._child.process)
