@@ -133,7 +133,7 @@ class LeaseKeeper:
         run: str | None = None,
         all: bool = False,
     ) -> list[dict[str, Any]]:
-        """Undoes one lease, those of a run, or all, the latest first. Returns them, also those undone before."""
+        """Undoes one lease, those of a run, or all, side by side. Returns them, also those undone before."""
         chosen = self._choose(lease, run, all)
         await asyncio.shield(asyncio.create_task(self._undo_each(chosen, Phase.UNDONE)))
         return [held.lease.describe() for held in chosen]
@@ -243,10 +243,13 @@ class LeaseKeeper:
             return Evidence(False, {"error": _sentence(error)})
 
     async def _undo_each(self, chosen: Sequence[_Held], outcome: Phase) -> None:
-        for held in reversed(chosen):
-            async with held.turn:
-                await self._testify(held, outcome)
-                await self._end(held, outcome)
+        """Side by side: no two are of one target, and a service may need another one to get healthy."""
+        await asyncio.gather(*(self._undo_one(held, outcome) for held in chosen))
+
+    async def _undo_one(self, held: _Held, outcome: Phase) -> None:
+        async with held.turn:
+            await self._testify(held, outcome)
+            await self._end(held, outcome)
 
     async def _testify(self, held: _Held, outcome: Phase) -> None:
         """The last look at the fault before it is undone."""

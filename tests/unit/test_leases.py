@@ -35,6 +35,7 @@ class World:
     calls: list[str] = field(default_factory=list)
     journal: Path = Path()
     stuck: asyncio.Event | None = None
+    together: asyncio.Barrier | None = None
 
 
 WORLD = World()
@@ -73,6 +74,8 @@ class Scripted:
         if WORLD.undo_fails:
             WORLD.undo_fails -= 1
             raise OSError("it sticks")
+        if WORLD.together is not None:
+            await WORLD.together.wait()
         WORLD.broken = False
 
     async def undone(self, runtime: Runtime) -> Evidence:
@@ -294,6 +297,13 @@ async def test_undo_by_lease_by_run_and_of_all(keeper: LeaseKeeper) -> None:
         await keeper.undo(lease="nonsense")
     with pytest.raises(InputError, match="nothing says what to undo"):
         await keeper.undo()
+
+
+async def test_services_that_need_each_other_are_undone_side_by_side(keeper: LeaseKeeper) -> None:
+    for target in ("web", "api"):
+        await keeper.inject("scripted", target, {}, 30.0, "r1")
+    WORLD.together = asyncio.Barrier(2)
+    assert [lease["state"] for lease in await keeper.undo(run="r1")] == ["undone", "undone"]
 
 
 async def test_the_undo_waits_for_an_injection_under_way(keeper: LeaseKeeper) -> None:
