@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gameday.alerts.rules import arms
-from gameday.alerts.slos import Fallback, Queue, Slo, Slos
+from gameday.alerts.slos import Queue, Share, Slo, Slos
 from gameday.alerts.timers import delivery, hold, timer
 
 
@@ -17,7 +17,7 @@ def detection(slos: Slos, scale: float) -> Mapping[str, float]:
     """
     return {
         **{slo.alert: _of_slo(slo, scale) + delivery(scale) for slo in slos.slo},
-        **{each.alert: _of_fallback(each, scale) + delivery(scale) for each in slos.fallback},
+        **{each.alert: _of_share(each, scale) + delivery(scale) for each in slos.shares},
         **{each.alert: _of_queue(each, scale) + delivery(scale) for each in slos.queue},
     }
 
@@ -26,8 +26,8 @@ def _of_slo(slo: Slo, scale: float) -> float:
     return min(arm.burn * slo.budget * timer("long_window", scale, arm.long) for arm in arms(slo, scale))
 
 
-def _of_fallback(fallback: Fallback, scale: float) -> float:
-    return fallback.share / 100 * timer("window", scale, fallback.window) + hold(scale, fallback.hold)
+def _of_share(share: Share, scale: float) -> float:
+    return share.share / 100 * timer("window", scale, share.window) + hold(scale, share.hold)
 
 
 def _of_queue(queue: Queue, scale: float) -> float:

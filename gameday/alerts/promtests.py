@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gameday.alerts.rules import LONG, PROBE_JOB, arms, base, probes, window_label
-from gameday.alerts.slos import Arm, Fallback, Queue, Slo, Slos
+from gameday.alerts.slos import Arm, Failure, Queue, Share, Slo, Slos
 from gameday.alerts.timers import hold, prometheus, timer
 
 
@@ -24,7 +24,7 @@ def tests(slos: Slos, scale: float) -> dict[str, dict[str, Any]]:
     step = timer("evaluation_interval", scale)
     armed = [(slo, arm) for slo in slos.slo for arm in arms(slo, scale)]
     quick = [test for slo, arm in armed if arm.long <= LONG for test in _of_arm(slo, arm, scale, step)]
-    quick += [test for fallback in slos.fallback for test in _of_fallback(fallback, scale)]
+    quick += [test for share in slos.shares for test in _of_share(share, scale)]
     quick += [test for queue in slos.queue for test in _of_queue(queue, scale)]
     files = {"rules_test.yml": _file(step, quick)}
     slow = [(slo, arm) for slo, arm in armed if arm.long > LONG]
@@ -89,33 +89,37 @@ def _up(samples: int, pace: int) -> int:
     return math.ceil(samples / pace) * pace
 
 
-def _of_fallback(fallback: Fallback, scale: float) -> Iterator[dict[str, Any]]:
-    window = timer("window", scale, fallback.window)
+def _of_share(share: Share, scale: float) -> Iterator[dict[str, Any]]:
+    window = timer("window", scale, share.window)
     interval = timer("scrape_interval", scale)
-    pending = hold(scale, fallback.hold)
-    samples = math.ceil((2 * window + pending) / interval) + 2
+    samples = math.ceil((2 * window + hold(scale, share.hold)) / interval) + 2
     clean = math.ceil(window / interval) + 2
-    alert = _firing(fallback.alert)
-    lost = f'fallback_total{{edge="{fallback.edge}", reason="failure"}}'
-    calls = f'edge_requests_total{{edge="{fallback.edge}", outcome="success"}}'
+    alert, fails = _firing(share.alert), isinstance(share, Failure)
+    lost = f'fallback_total{{edge="{share.edge}", reason="failure"}}'
+    if fails:
+        lost = f'edge_requests_total{{edge="{share.edge}", outcome="failure"}}'
+    good = f'edge_requests_total{{edge="{share.edge}", outcome="success"}}'
 
-    def case(story: str, share: float, fires: bool) -> dict[str, Any]:
+    def case(story: str, bad: float, fires: bool) -> dict[str, Any]:
+        # A call that ends in a fallback is counted beside the fallback, one that failed is one of the hundred.
+        step = 100 - bad * fails
         series = {
-            lost: f"0+{share:g}x{samples} {share * samples:g}x{clean}",
-            calls: f"0+100x{samples + clean + 1}",
+            lost: f"0+{bad:g}x{samples} {bad * samples:g}x{clean}",
+            good: f"0+{step:g}x{samples + clean + 1}",
         }
         return _case(
-            f"{fallback.alert}: {story}",
+            f"{share.alert}: {story}",
             interval,
             series,
             {samples: (alert, fires), samples + clean: (alert, False)},
         )
 
-    yield case("silent without a fallback", 0, False)
-    yield case("silent below its share", fallback.share * 0.9, False)
-    yield case("fires above its share, silent once the fallbacks stopped", min(100, fallback.share * 1.1), True)
+    bad = "failure" if fails else "fallback"
+    yield case(f"silent without a {bad}", 0, False)
+    yield case("silent below its share", share.share * 0.9, False)
+    yield case(f"fires above its share, silent once the {bad}s stopped", min(100, share.share * 1.1), True)
     # Without traffic the share is 0/0, and nobody is to be woken by a NaN.
-    yield _case(f"{fallback.alert}: silent without traffic", interval, {lost: "0x9", calls: "0x9"}, {9: (alert, False)})
+    yield _case(f"{share.alert}: silent without traffic", interval, {lost: "0x9", good: "0x9"}, {9: (alert, False)})
 
 
 def _of_queue(queue: Queue, scale: float) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gameday.alerts.slos import Alert, Arm, Fallback, Links, Queue, Slo, Slos
+from gameday.alerts.slos import Alert, Arm, Failure, Links, Queue, Share, Slo, Slos
 from gameday.alerts.timers import LONGEST_SCALED_WINDOW, hold, prometheus, timer
 
 PROBE_JOB = "blackbox"
@@ -16,7 +16,7 @@ LONG = 3600.0
 def groups(slos: Slos, scale: float) -> dict[str, Any]:
     """The content of `rules.yml`. Series and labels have the same names at every scale."""
     found = [_slo(slo, slos.links, scale) for slo in slos.slo]
-    found += [_fallback(fallback, slos.links, scale) for fallback in slos.fallback]
+    found += [_share(share, slos.links, scale) for share in slos.shares]
     found += [_queue(queue, slos.links, scale) for queue in slos.queue]
     return {"groups": found}
 
@@ -38,8 +38,9 @@ def error_ratio(window: float) -> str:
     return f"slo:probe_errors:ratio_{prometheus(window)}"
 
 
-def fallback_share() -> str:
-    return "edge:fallback:share"
+def share_of(share: Share) -> str:
+    """The series of the share of the calls on an edge."""
+    return "edge:failure:share" if isinstance(share, Failure) else "edge:fallback:share"
 
 
 def probes(window: float, scale: float) -> int:
@@ -105,28 +106,31 @@ def _arm(slo: Slo, arm: Arm, links: Links) -> dict[str, Any]:
     }
 
 
-def _fallback(fallback: Fallback, links: Links, scale: float) -> dict[str, Any]:
-    window = prometheus(timer("window", scale, fallback.window))
-    selector = f'{{edge="{fallback.edge}"}}'
+def _share(share: Share, links: Links, scale: float) -> dict[str, Any]:
+    window = prometheus(timer("window", scale, share.window))
+    edge = f'edge="{share.edge}"'
+    if isinstance(share, Failure):
+        kind, counted, ended = "failure", f'edge_requests_total{{{edge}, outcome=~"failure|short_circuit"}}', "failed"
+    else:
+        kind, counted, ended = "fallback", f"fallback_total{{{edge}}}", "ended in a fallback"
     recorded = {
-        "record": fallback_share(),
+        "record": share_of(share),
         "expr": (
-            f"sum by (edge) (rate(fallback_total{selector}[{window}]))\n/\n"
-            f"sum by (edge) (rate(edge_requests_total{selector}[{window}]))"
+            f"sum by (edge) (rate({counted}[{window}]))\n/\n"
+            f"sum by (edge) (rate(edge_requests_total{{{edge}}}[{window}]))"
         ),
     }
     alert: dict[str, Any] = {
-        "alert": fallback.alert,
-        "expr": f"{fallback_share()}{selector} > {fallback.share / 100:g}",
-        "labels": {"severity": fallback.severity},
+        "alert": share.alert,
+        "expr": f"{share_of(share)}{{{edge}}} > {share.share / 100:g}",
+        "labels": {"severity": share.severity},
         "annotations": _annotations(
-            fallback,
+            share,
             links,
-            f"{{{{ $value | humanizePercentage }}}} of the calls on {fallback.edge} ended in a fallback "
-            f"(limit {fallback.share:g} %).",
+            f"{{{{ $value | humanizePercentage }}}} of the calls on {share.edge} {ended} (limit {share.share:g} %).",
         ),
     }
-    return {"name": f"fallback:{fallback.edge}", "rules": [recorded, alert | _hold(fallback.hold, scale)]}
+    return {"name": f"{kind}:{share.edge}", "rules": [recorded, alert | _hold(share.hold, scale)]}
 
 
 def _queue(queue: Queue, links: Links, scale: float) -> dict[str, Any]:

@@ -85,14 +85,22 @@ class Slo(Alert):
         return round(1 - self.objective / 100, 12)
 
 
-class Fallback(Alert):
-    """Fires while more than `share` percent of the calls on `edge` end in a fallback."""
+class Share(Alert):
+    """Fires while more than `share` percent of the calls on `edge` end as they should not."""
 
     edge: str = Field(pattern=r"^\S+->\S+$")
     share: float = Field(gt=0, lt=100)
     window: Duration = Field(gt=0)
     hold: Duration = Field(default=0.0, ge=0, alias="for")
     severity: Severity = "ticket"
+
+
+class Fallback(Share):
+    """Of calls that end in a fallback: no error rate tells of them."""
+
+
+class Failure(Share):
+    """Of calls that fail, or that a breaker refuses, where there is no fallback."""
 
 
 class Queue(Alert):
@@ -132,12 +140,17 @@ class Slos(_Strict):
     links: Links = Links()
     slo: tuple[Slo, ...] = ()
     fallback: tuple[Fallback, ...] = ()
+    failure: tuple[Failure, ...] = ()
     queue: tuple[Queue, ...] = ()
     waiver: tuple[Waiver, ...] = ()
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
-        return (*self.slo, *self.fallback, *self.queue)
+        return (*self.slo, *self.shares, *self.queue)
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        return (*self.fallback, *self.failure)
 
 
 def read(path: Path, catalogue: Catalogue) -> Slos:
@@ -240,16 +253,21 @@ def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[P
             )
         for number, arm in enumerate(slo.arm):
             yield from _wrong_arm(where, ("slo", index, "arm", number), arm, slo, kept)
-    for index, fallback in enumerate(slos.fallback):
-        if not catalogue.find(fallback.edge):
+    for location, share in _shares(slos):
+        if not catalogue.find(share.edge):
             yield where.problem(
-                ("fallback", index, "edge"),
+                (*location, "edge"),
                 "no such edge",
-                suggestion(fallback.edge, {edge.name for edge in catalogue.edges}),
-                fallback.edge,
+                suggestion(share.edge, {edge.name for edge in catalogue.edges}),
+                share.edge,
             )
-        if fallback.window > seconds(kept):
-            yield _too_long(where, ("fallback", index, "window"), fallback.window, kept)
+        if share.window > seconds(kept):
+            yield _too_long(where, (*location, "window"), share.window, kept)
+
+
+def _shares(slos: Slos) -> Iterator[tuple[tuple[str, int], Share]]:
+    yield from ((("fallback", index), each) for index, each in enumerate(slos.fallback))
+    yield from ((("failure", index), each) for index, each in enumerate(slos.failure))
 
 
 def _strange_queues(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
@@ -306,7 +324,7 @@ def _duplicates(where: _Lines, slos: Slos) -> Iterator[Problem]:
     seen: dict[tuple[str, str], str] = {}
     named = [(("slo", i, "name"), slo.name) for i, slo in enumerate(slos.slo)]
     named += [(("slo", i, "alert"), slo.alert) for i, slo in enumerate(slos.slo)]
-    named += [(("fallback", i, "alert"), fallback.alert) for i, fallback in enumerate(slos.fallback)]
+    named += [((*location, "alert"), share.alert) for location, share in _shares(slos)]
     named += [(("queue", i, "alert"), queue.alert) for i, queue in enumerate(slos.queue)]
     for location, value in named:
         key = (location[2], value)

@@ -6,9 +6,15 @@ from typing import Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel
+from redis.asyncio import Redis
 
+from system.kit import telemetry
 from system.kit.store import Store
 from system.kit.tasks import Outcome, Task
+
+TOLD = "ai-worker:told"
+# What one may look back at.
+TOLD_AT_MOST = 10_000
 
 # What was begun, what is known and not yet told, what was told, what could not be told, what was never begun.
 State = Literal["begun", "telling", "told", "untold", "refused"]
@@ -26,6 +32,13 @@ class Entry(BaseModel):
     error: str | None = None
 
 
+class Told(BaseModel):
+    """That the receiver of this task has its outcome. `correlationId` is that of whoever asked for it."""
+
+    taskId: UUID
+    correlationId: str
+
+
 class Ledger:
     """Entries are kept for `expiry` seconds after they were last written. Raises UnavailableError."""
 
@@ -38,8 +51,24 @@ class Ledger:
         return Entry.model_validate_json(found) if found else None
 
     async def write(self, entry: Entry) -> None:
-        text = entry.model_dump_json()
-        await self._store.ask(lambda redis: redis.set(_key(entry.task.id), text, ex=self._expiry))
+        """Once it says `told`, it is also listed: an outcome that was told twice is there twice."""
+        told = Told(taskId=entry.task.id, correlationId=telemetry.CORRELATION_ID.get() or "")
+
+        async def put(redis: Redis) -> None:
+            async with redis.pipeline(transaction=True) as pipeline:
+                pipeline.set(_key(entry.task.id), entry.model_dump_json(), ex=self._expiry)
+                if entry.state == "told":
+                    pipeline.lpush(TOLD, told.model_dump_json())
+                    pipeline.ltrim(TOLD, 0, TOLD_AT_MOST - 1)
+                    pipeline.expire(TOLD, self._expiry)
+                await pipeline.execute()
+
+        await self._store.ask(put)
+
+    async def told(self) -> list[Told]:
+        """What was told, the latest first."""
+        found = await self._store.ask(lambda redis: redis.lrange(TOLD, 0, -1))
+        return [Told.model_validate_json(each) for each in found]
 
 
 def _key(task: UUID) -> str:

@@ -171,7 +171,7 @@ async def bring_back(rabbit: Rabbit, message_id: str) -> None:
 
 
 async def test_a_summary_is_made_and_told_under_the_same_correlation_id(
-    bus: Bus, gateway: Gateway, content: Upstream
+    bus: Bus, gateway: Gateway, content: Upstream, worker: Service
 ) -> None:
     telemetry.CORRELATION_ID.set("c-42")
     wanted = uuid.uuid4()
@@ -189,6 +189,8 @@ async def test_a_summary_is_made_and_told_under_the_same_correlation_id(
     other = await send(bus)
     await until(lambda: other in gateway.got, "no callback came")
     assert len(gateway.got[task]) == 1, "a task that came twice was told twice"
+    listed = [each for each in worker.http.get("/internal/told").json() if each["taskId"] == task]
+    assert listed == [{"taskId": task, "correlationId": "c-42"}]
 
 
 async def test_what_cannot_be_done_is_set_aside_by_name_and_holds_nobody_up(
