@@ -180,8 +180,10 @@ class Supervisor:
     async def leases(self, run: str | None = None) -> list[dict[str, Any]]:
         return self._held().leases(run)
 
-    async def wires(self) -> list[dict[str, Any]]:
-        return [await self._wire(wire) for wire in self._running().wires()]
+    async def wires(self, edge: str | None = None) -> list[dict[str, Any]]:
+        """All of them, or those of `edge`, which may name a port."""
+        edges = self.plan.catalogue.find(edge) if edge else ()
+        return [await self._wire(wire) for wire in self._running().wires() if not edge or wire.edge in edges]
 
     async def connections(self) -> list[dict[str, Any]]:
         await self._look()

@@ -93,7 +93,8 @@ class Side(asyncio.Protocol):
 class Link:
     """The first of `upstreams` that can be reached is the provider.
 
-    `pending` counts the attempts of this link that have got no byte back yet.
+    `pending` counts the attempts of this link that have got no byte back yet. It is the consumer's `turn` until
+    it has begun a request, and again when the provider has spoken.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Link:
         self.upstream = upstreams[0]
         self.tally = tally
         self.pending = 0
+        self.turn = True
         self.over = False
         self._parting = False
         self._asked = 0.0
@@ -141,6 +143,7 @@ class Link:
             self._reached()
             return
         self.tally.connections += 1
+        self._requested()
         self._attempted()
         for toxic in self._toxics():
             self.attach(toxic, fresh=True)
@@ -151,9 +154,11 @@ class Link:
         if side is self.consumer:
             self._asked = time.monotonic()
             self.tally.bytes_up += len(data)
+            self._requested()
             self._attempted()
         else:
             self.tally.bytes_down += len(data)
+            self.turn = True
             self._answered(self.pending)
 
     def ended(self, side: Side) -> None:
@@ -238,6 +243,10 @@ class Link:
         self.balance()
         if self._parting:
             self.close()
+
+    def _requested(self) -> None:
+        self.tally.requests += self.turn
+        self.turn = False
 
     def _attempted(self) -> None:
         self.tally.attempts += 1

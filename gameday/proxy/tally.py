@@ -10,6 +10,7 @@ from gameday.runtime import Endpoint
 @dataclass(slots=True)
 class Tally:
     connections: int = 0
+    requests: int = 0
     attempts: int = 0
     refused: int = 0
     met: int = 0

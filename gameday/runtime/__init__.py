@@ -63,6 +63,7 @@ class Counters:
     """What a wire saw since it was opened; all but `unanswered` only grow.
 
     connections  accepted from the consumer
+    requests     connections, each with its first request, plus whatever a consumer sent after the provider had spoken
     attempts     connections plus every chunk that a consumer sent on an open one
     refused      attempts for which the provider could not be reached or hung up
     met          chunks and connections, of either side, that a toxic touched
@@ -75,6 +76,7 @@ class Counters:
     """
 
     connections: int = 0
+    requests: int = 0
     attempts: int = 0
     refused: int = 0
     met: int = 0

@@ -65,6 +65,7 @@ class FakeWire:
         self._counters = replace(
             before,
             connections=before.connections + 1,
+            requests=before.requests + 1,
             attempts=before.attempts + 1,
             refused=before.refused + (not reachable),
             met=before.met + bool(toxics),

@@ -308,4 +308,6 @@ def test_observed_edges_name_the_service_behind_a_wire(project: Project) -> None
         assert wire["edge"] == "web->api"
         assert wire["upstreams"] == [control.call("endpoints")["api"]["8000"]] != [wire["listen"]]
         assert wire["counters"]["connections"] == 1
+        assert control.call("wires", edge="web->api:8000")[0]["listen"] == wire["listen"]
+        assert control.call("wires", edge="api->web") == []
         assert control.call("connections") == [{"from": "web", "to": "api", "port": 8000}]

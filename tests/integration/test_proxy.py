@@ -653,6 +653,32 @@ async def test_a_goodbye_wants_no_answer(proxy: ProxyHost) -> None:
         assert (await wire.counters()).attempts == 2
 
 
+async def test_a_request_is_counted_once_in_however_many_pieces_it_and_its_answer_come(proxy: ProxyHost) -> None:
+    async def talkative(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"?"):
+            for _ in range(3):
+                writer.write(b"well, ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+            writer.write(b"yes.")
+
+    async with provider(talkative) as upstream:
+        wire = await proxy.open(EDGE, upstream)
+        reader, writer = await dial(wire.listen)
+        for asked in (1, 2):
+            for piece in (b"are ", b"you ", b"there?"):
+                before = (await wire.counters()).bytes_up
+                writer.write(piece)
+                await until(lambda wanted=before + len(piece): _has(wire, "bytes_up", wanted))  # type: ignore[misc]
+            async with asyncio.timeout(5):
+                await reader.readuntil(b"yes.")
+            assert (await wire.counters()).requests == asked
+        writer.close()
+        _, another = await dial(wire.listen)
+        await until(lambda: _has(wire, "requests", 3))
+        another.close()
+
+
 async def test_what_the_proxy_cannot_do_it_refuses(proxy: ProxyHost) -> None:
     wire = await proxy.open(EDGE, Endpoint("127.0.0.1", 9))
     for wrong in (
