@@ -17,7 +17,7 @@ from gameday.bench import Bench
 from gameday.checks import loss
 from gameday.checks.view import QUEUE_METRIC, View
 from gameday.errors import GamedayError
-from gameday.expectations import Loss
+from gameday.expectations import Expect, Loss, Retries
 from gameday.journal import History, Journal, Record
 from gameday.tools.alertmanager import Notifications
 from gameday.tools.locust import LoadChild, dig
@@ -28,6 +28,7 @@ _SELECTOR = f'{{__name__=~"{"|".join((*METRICS, "up", "ALERTS"))}"}}'
 _QUERY_EVERY = 0.5
 _LOOK_EVERY = 1.0
 _LEASES_EVERY = 0.2
+_WIRES_EVERY = 0.2
 # How far each query reaches back beyond the one before: a scrape is stored when it ended.
 _OVERLAP = 3.0
 _ERRORS_KEPT = 20
@@ -53,8 +54,9 @@ class Collector:
         self._seen: set[tuple[str, frozenset[tuple[str, str]], float]] = set()
         self._leases: dict[str, str] = {}
         self._queried = self._began
-        self._due = {"query": 0.0, "leases": 0.0, "look": 0.0}
+        self._due = {"query": 0.0, "leases": 0.0, "look": 0.0, "wires": 0.0}
         self._lossy: Sequence[Loss] = ()
+        self._retried: Sequence[Retries] = ()
         self._errors: dict[tuple[str, str], int] = {}
 
     @property
@@ -79,6 +81,8 @@ class Collector:
             self.leases()
         if self._is_due("query", _QUERY_EVERY):
             self.query()
+        if self._retried and self._is_due("wires", _WIRES_EVERY):
+            self._wires()
         if self._lossy and self.view.undone is not None and self._is_due("look", _LOOK_EVERY):
             self._look()
 
@@ -114,9 +118,16 @@ class Collector:
                 self._seen.add(key)
                 self._sample(sample)
 
-    def expect(self, expected: Sequence[Loss]) -> None:
-        """Looks, from the undo on, for what is acknowledged until then."""
-        self._lossy = expected
+    def expect(self, expected: Expect) -> None:
+        """Looks, from the undo on, for what is acknowledged until then, and counts on edges that may be asked again."""
+        self._lossy = expected.loss
+        self._retried = expected.retries
+
+    def _wires(self) -> None:
+        for edge in {each.edge for each in self._retried}:
+            if wires := self._bench.control.call("wires", edge=edge):
+                asked = sum(wire["counters"]["requests"] for wire in wires)
+                self.write("wire", edge=edge, wall=time.time(), requests=asked)
 
     def _look(self) -> None:
         for each in self._lossy:

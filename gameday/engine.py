@@ -12,7 +12,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -167,6 +167,7 @@ class Engine:
             "time_scale": bench.scale.factor,
             "scrape_interval": bench.prometheus.scrape_interval() if bench.prometheus else None,
             "expect": experiment.expect,
+            "load_routes": list(experiment.load.profile.routes),
             "load_target": experiment.load.target(bench.catalogue),
             "catalogue_files": [str(file) for file in bench.catalogue.files],
             "substitutions": bench.status.get("substitutions", {}),
@@ -187,8 +188,12 @@ class _Windows:
         self._collector = collector
         self._progress = progress
         expect = experiment.extension.expect
-        collector.expect(expect.loss)
+        collector.expect(expect)
         self._expected = [(kind, each) for kind in SPOKEN for each in getattr(expect, kind)]
+        # Those whose every answer is judged.
+        self._routes = {*(users.route for users in expect.users), *(bounded.route for bounded in expect.bounded)}
+        if expect.cascade:
+            self._routes |= set(experiment.load.profile.routes)
         rates = [arrivals.rate for arrivals in experiment.load.profile.users]
         self._slowest = min(rates)
 
@@ -214,7 +219,7 @@ class _Windows:
             restless = self._rest(start or time.time())
             start = None
             if not restless:
-                return self._end("control")
+                return self._end("control", self._routes)
             self._window("control", "end")
             if time.monotonic() > deadline:
                 raise GamedayError(f"the system is not at rest without a fault: {restless}")
@@ -272,7 +277,7 @@ class _Windows:
             limit = max(self._enough(), *(self._allowed(each, "fault") for _, each in self._expected))
             if self._collector.view.in_force is not None:
                 self._until("fault", limit, alive=lambda: chaos.alive)
-            self._end("fault")
+            self._end("fault", self._routes)
             (self._directory / "release").touch()
             self._progress.step(f"{self._experiment.name}: undoing")
             self._wait(lambda: not chaos.alive, UNDO_LIMIT)
@@ -287,7 +292,7 @@ class _Windows:
         limit = max((self._allowed(each, "recovery") for _, each in self._expected), default=0.0)
         # What is asked seldom takes long to show that it is back.
         self._until("recovery", limit + RETURNED / self._slowest)
-        self._window("recovery", "end")
+        self._end("recovery", {each.route for each in self._experiment.extension.expect.bounded})
 
     def _undo(self) -> None:
         """Nothing to do after a run that went well; all there is to do after one that did not."""
@@ -297,11 +302,10 @@ class _Windows:
     def _window(self, name: str, edge: str, wall: float | None = None) -> None:
         self._collector.write("window", sync=True, window=name, edge=edge, wall=wall or time.time())
 
-    def _end(self, window: str) -> None:
+    def _end(self, window: str, routes: Collection[str]) -> None:
         """Ends a window and waits until what was asked in it is answered under the same conditions."""
         self._window(window, "end")
         wall = time.time()
-        routes = [users.route for users in self._experiment.extension.expect.users]
         limit = self._experiment.load.profile.timeout + READING
         self._wait(lambda: all(self._collector.view.answered(route, wall) for route in routes), limit)
 
@@ -322,7 +326,9 @@ class _Windows:
 
     def _enough(self) -> float:
         """Seconds in which the load makes the declared number of requests even if each takes its timeout."""
-        most = max((max(users.bad.of, RETURNED) for users in self._experiment.extension.expect.users), default=0)
+        expect = self._experiment.extension.expect
+        shares = [*(users.bad for users in expect.users), *(cascade.bad for cascade in expect.cascade)]
+        most = max([RETURNED, *(share.of for share in shares)])
         return most / self._slowest + self._experiment.load.profile.timeout + READING + 3 * self._interval
 
     @property

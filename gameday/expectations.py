@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from gameday.durations import Bound, seconds
 
 _SHARE = re.compile(r"\s*<=\s*(\d+)\s+of\s+(\d+)\s*")
+_FACTOR = re.compile(r"\s*<=\s*(\d+(?:\.\d+)?)\s*")
 ROUTE = r"^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) /\S*$"
 
 
@@ -51,6 +52,13 @@ def _share(value: Any) -> Share:
     return value if isinstance(value, Share) else Share.parse(_text(value))
 
 
+def _factor(value: Any) -> float:
+    match = _FACTOR.fullmatch(_text(value))
+    if not match or not float(match[1]):
+        raise ValueError(f"{value!r} is not a factor such as '<= 1.5'")
+    return float(match[1])
+
+
 def _duration(value: Any) -> float:
     return value if isinstance(value, float) else seconds(_text(value))
 
@@ -76,6 +84,11 @@ Bad = Annotated[
     Share,
     BeforeValidator(_share),
     WithJsonSchema({"type": "string", "pattern": _SHARE.pattern, "examples": ["<= 1 of 300"]}),
+]
+Factor = Annotated[
+    float,
+    BeforeValidator(_factor),
+    WithJsonSchema({"type": "string", "pattern": _FACTOR.pattern, "examples": ["<= 1.5"]}),
 ]
 Duration = Annotated[
     float,
@@ -148,6 +161,41 @@ class Breaker(Strict):
     waits: Waits = 0.0
 
 
+class Retries(Strict):
+    """How many times more requests go over an edge than without the fault, for each that users make to `route`.
+
+    Above 1: what is tried again; below 1: what a breaker or a cache spares the provider.
+    """
+
+    edge: str = Field(pattern=r"^\S+->\S+$")
+    route: Route
+    amplification: Factor
+
+
+class Cascade(Strict):
+    """No other route of the load fails while the fault is in force: of each at least `bad.of` are asked.
+
+    Either the `routes` that must not, or all `except` those that the fault is about.
+    """
+
+    routes: tuple[Route, ...] = Field(default=(), strict=False)
+    spared: tuple[Route, ...] = Field(default=(), strict=False, alias="except")
+    bad: Bad = Share(0, 10)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Cascade:
+        if bool(self.routes) == bool(self.spared):
+            raise ValueError("name either `routes`, or those that are left out: `except`")
+        return self
+
+
+class Bounded(Strict):
+    """No request to `route` takes longer than `within`, real time, from the fault in force to the end."""
+
+    route: Route
+    within: Limit
+
+
 class Queue(Strict):
     """Messages wait in a queue while the fault is in force, and no more than before soon after it was undone.
 
@@ -196,14 +244,18 @@ class Alert(Strict):
 class Expect(Strict):
     users: tuple[Users, ...] = Field(default=(), strict=False)
     breaker: tuple[Breaker, ...] = Field(default=(), strict=False)
+    retries: tuple[Retries, ...] = Field(default=(), strict=False)
+    cascade: tuple[Cascade, ...] = Field(default=(), strict=False)
+    bounded: tuple[Bounded, ...] = Field(default=(), strict=False)
     queues: tuple[Queue, ...] = Field(default=(), strict=False)
     loss: tuple[Loss, ...] = Field(default=(), strict=False)
     alerts: tuple[Alert, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _something(self) -> Expect:
-        if not (self.users or self.breaker or self.queues or self.loss or self.alerts):
-            raise ValueError("expects nothing: name users, breaker, queues, loss or alerts")
+        kinds = type(self).model_fields
+        if not any(getattr(self, kind) for kind in kinds):
+            raise ValueError(f"expects nothing: name one of {', '.join(kinds)}")
         return self
 
 

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ from pydantic import Field, ValidationError
 from gameday import alerts as alerting
 from gameday import configuration, load
 from gameday.catalogue import Catalogue
-from gameday.durations import seconds
+from gameday.durations import Bound, seconds, text
 from gameday.errors import InputError, Problem
 from gameday.expectations import Extension, Strict
 from gameday.faults import registry
@@ -213,9 +214,13 @@ def _entries(source: YamlFile, *keys: str) -> Iterator[tuple[Location, dict[str,
     node: Any = source.data
     for key in keys:
         node = node.get(key) if isinstance(node, dict) else None
+    return _mappings(node, keys)
+
+
+def _mappings(node: Any, at: Location) -> Iterator[tuple[Location, dict[str, Any]]]:
     for index, entry in enumerate(node if isinstance(node, list) else ()):
         if isinstance(entry, dict):
-            yield (*keys, index), entry
+            yield (*at, index), entry
 
 
 def _activities(source: YamlFile, catalogue: Catalogue) -> Iterator[Problem]:
@@ -404,22 +409,51 @@ def _names(
         yield from error.problems
         alerts = None
     edges = {edge.name for edge in catalogue.edges}
+    edges |= {f"{edge.name}:{edge.port}" for edge in catalogue.edges}
     routes = profile.profile.routes if profile else None
     known: list[tuple[str, str, str, Collection[str] | None]] = [
         ("users", "route", "route of the load", routes),
-        ("breaker", "edge", "edge", {*edges, *(f"{edge.name}:{edge.port}" for edge in catalogue.edges)}),
+        ("breaker", "edge", "edge", edges),
+        ("retries", "edge", "edge", edges),
+        ("retries", "route", "route of the load", routes),
+        ("cascade", "routes", "route of the load", routes),
+        ("cascade", "except", "route of the load", routes),
+        ("bounded", "route", "route of the load", routes),
         ("queues", "queue", "queue", catalogue.queues),
         ("loss", "route", "route of the load", routes),
         ("loss", "service", "service", catalogue.services),
         ("alerts", "name", "alert", alerts),
     ]
+    given = expect if isinstance(expect, dict) else {}
     for kind, key, what, names in known:
-        entries = expect.get(kind) if isinstance(expect, dict) else None
-        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            name = entry.get(key) if isinstance(entry, dict) else None
-            if names is not None and isinstance(name, str) and name not in names:
-                where = (*at, kind, index, key)
-                yield source.problem(where, f"unknown {what} {name!r}", suggestion(name, names), name)
+        for where, entry in _mappings(given.get(kind), (*at, kind)):
+            for place, name in _named((*where, key), entry.get(key)):
+                if names is not None and name not in names:
+                    yield source.problem(place, f"unknown {what} {name!r}", suggestion(name, names), name)
+    if profile:
+        yield from _seen(source, at, given, profile.profile)
+
+
+def _named(at: Location, value: Any) -> Iterator[tuple[Location, str]]:
+    """The name, or each of the names, at `at`."""
+    if isinstance(value, str):
+        yield at, value
+    elif isinstance(value, list):
+        yield from (((*at, index), name) for index, name in enumerate(value) if isinstance(name, str))
+
+
+def _seen(source: YamlFile, at: Location, expect: Mapping[str, Any], profile: load.Profile) -> Iterator[Problem]:
+    """Whether the load can show what is expected of it."""
+    for where, entry in _mappings(expect.get("cascade"), (*at, "cascade")):
+        spared = entry.get("except")
+        if isinstance(spared, list) and set(profile.routes) <= {name for _, name in _named(where, spared)}:
+            yield source.problem((*where, "except"), "no route of the load is left", "leave out fewer", spared)
+    for where, entry in _mappings(expect.get("bounded"), (*at, "bounded")):
+        with suppress(ValueError):  # of which its model tells
+            if (limit := Bound.parse(str(entry.get("within"))).limit) > profile.timeout:
+                message = f"the load waits for {text(profile.timeout)} at most: nobody would know of {text(limit)}"
+                mend = "bound it by less, or give the profile a longer timeout"
+                yield source.problem((*where, "within"), message, mend, entry["within"])
 
 
 def alert_names(catalogue: Catalogue) -> Collection[str] | None:

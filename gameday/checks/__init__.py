@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gameday.checks import alerts, breaker, loss, queues, users
+from gameday.checks import alerts, bounded, breaker, cascade, loss, queues, retries, users
 from gameday.checks.view import Span, View
 from gameday.durations import TimeScale
 from gameday.journal import History
@@ -21,7 +21,16 @@ Spoken = Callable[[View, Any, str], bool]
 Unrest = Callable[[View, Any, Span], str]
 
 # By the key of `expect` in an experiment.
-_MODULES = {"users": users, "breaker": breaker, "queues": queues, "loss": loss, "alerts": alerts}
+_MODULES = {
+    "users": users,
+    "breaker": breaker,
+    "retries": retries,
+    "cascade": cascade,
+    "bounded": bounded,
+    "queues": queues,
+    "loss": loss,
+    "alerts": alerts,
+}
 CHECKS: Mapping[str, Check] = {kind: module.check for kind, module in _MODULES.items()}
 SPOKEN: Mapping[str, Spoken] = {kind: module.spoken for kind, module in _MODULES.items()}
 UNREST: Mapping[str, Unrest] = {kind: module.unrest for kind, module in _MODULES.items()}

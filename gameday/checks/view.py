@@ -149,6 +149,11 @@ class View:
     def routes(self) -> Sequence[str]:
         return tuple(self._requests)
 
+    @cached_property
+    def load_routes(self) -> Sequence[str]:
+        """All that the load asks for, as its profile says or as was seen."""
+        return tuple(dict.fromkeys([*self.run.get("load_routes", ()), *self.routes]))
+
     def requests(self, route: str, span: Span) -> Sequence[Request]:
         """Those whose intended start lies in `span`, in that order."""
         found = [request for request in self._requests.get(route, ()) if request.intended in span]
@@ -169,6 +174,11 @@ class View:
             if record.data["metric"] == metric and labels.items() <= record.data["labels"].items()
         ]
         return sorted(found, key=lambda sample: sample.wall)
+
+    def wire(self, edge: str) -> Sequence[Sample]:
+        """How many requests had gone over `edge` by when, as its proxies count."""
+        found = (record.data for record in self.history.of("wire"))
+        return [Sample(data["wall"], data["requests"]) for data in found if data["edge"] == edge]
 
     def queues(self, consumer: str) -> Collection[str]:
         """The queues of which `consumer` takes messages, as far as anybody measured them; those of the dead are not."""

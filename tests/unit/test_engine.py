@@ -13,7 +13,7 @@ import histories as h
 import pytest
 
 from gameday import engine
-from gameday.checks import loss
+from gameday.checks import bounded, loss, retries
 from gameday.checks.view import View
 from gameday.collector import Collector
 from gameday.durations import TimeScale
@@ -27,6 +27,7 @@ from gameday.verdict import Verdict
 
 RATE = 400.0
 SCRAPE = 0.1
+SCALE = TimeScale(30)
 
 
 class World:
@@ -44,6 +45,8 @@ class World:
         self.blind = False
         self.written: list[str] = []
         self.asked: list[float] = []
+        self.over_the_edge: float = 0
+        self.hung: float | None = None
 
     @property
     def fallback(self) -> bool:
@@ -61,7 +64,8 @@ class World:
             content = {"recommendations.source": source, "recommendations.items": [1]}
             self.written.append(f"w{len(self.written)}")
             told = {"json": content, "headers": {"x-correlation-id": self.written[-1]}}
-            yield {"kind": "request", **h.request(self.told, **told)[1], "oldest_wall": None}
+            self.over_the_edge += 2 if self.broken else 1
+            yield {"kind": "request", **h.request(self.told, **told)[1], "oldest_wall": self.hung}
 
     def kill(self) -> None: ...
 
@@ -87,7 +91,10 @@ class World:
         return [sample for sample in self.stored if sample.wall >= time.time() - seconds]
 
     # The supervisor.
-    def call(self, op: str, **_: Any) -> Any:
+    def call(self, op: str, **given: Any) -> Any:
+        if op == "wires":
+            assert given == {"edge": h.EDGE}
+            return [{"counters": {"requests": share * self.over_the_edge}} for share in (0.25, 0.75)]
         assert op == "leases"
         return [self.lease] if self.lease else []
 
@@ -150,7 +157,9 @@ def made(world: World, directory: Path, before: Collector | None = None, expect:
     experiment = SimpleNamespace(
         name="x",
         extension=SimpleNamespace(expect=Expect.model_validate(expect or EXPECT)),
-        load=SimpleNamespace(profile=SimpleNamespace(users=[SimpleNamespace(rate=RATE)], timeout=0.2)),
+        load=SimpleNamespace(
+            profile=SimpleNamespace(users=[SimpleNamespace(rate=RATE)], timeout=0.2, routes={h.ROUTE: None})
+        ),
     )
     directory.mkdir(exist_ok=True)
     journal = Journal(directory / "journal.jsonl")
@@ -209,6 +218,35 @@ def test_from_the_undo_on_it_is_looked_for_what_was_acknowledged(
     assert finding.verdict is Verdict.CONFIRMED, finding
     # What was written after the undo is not looked for.
     assert finding.n == len(looks[-1].counts) < len(world.written)
+
+
+def test_what_goes_over_an_edge_is_counted_in_each_window(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.collector._WIRES_EVERY", 0.05)
+    monkeypatch.setattr(engine, "READING", 0.3)
+    expect = {"retries": [{"edge": h.EDGE, "route": h.ROUTE, "amplification": "<= 1.5"}]}
+    found = made(world, tmp_path / "first", expect=expect)
+    found.run()
+    found.journal.close()
+    finding = retries.check(read(found.directory / "journal.jsonl"), Expect.model_validate(expect).retries[0], SCALE)
+    assert finding.verdict is Verdict.REFUTED, finding
+    assert float(finding.detail.split()[3].rstrip(",")) == pytest.approx(2, abs=0.3)
+
+
+@pytest.mark.parametrize(("hangs", "verdict"), [(False, Verdict.CONFIRMED), (True, Verdict.REFUTED)])
+def test_the_recovery_ends_when_all_that_was_asked_has_ended_or_is_given_up(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: bool, verdict: Verdict
+) -> None:
+    monkeypatch.setattr(engine, "READING", 0.3)
+    expect = {"bounded": [{"route": h.ROUTE, "within": "<= 200ms"}]}
+    found = made(world, tmp_path / "first", expect=expect)
+    if hangs:
+        monkeypatch.setattr(world, "undo", lambda run="": (World.undo(world, run), setattr(world, "hung", world.told)))
+    found.run()
+    found.journal.close()
+    finding = bounded.check(read(found.directory / "journal.jsonl"), Expect.model_validate(expect).bounded[0], SCALE)
+    assert finding.verdict is verdict, finding
 
 
 def test_three_windows_each_ended_as_soon_as_everybody_spoke(windows: Any, world: World) -> None:

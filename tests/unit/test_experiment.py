@@ -84,6 +84,32 @@ def test_our_own_experiments_are_fine(catalogue: Catalogue) -> None:
         ("edge: api-gateway->", "edge: api-gatewy->", "extensions[0].expect.breaker[0].edge", "api-gateway->recomm"),
         ("name: HomepageUnavailable", "name: HomepageDown", "extensions[0].expect.alerts[1].name", "HomepageUnavail"),
         ("silent: true", "silent: false", "extensions[0].expect.alerts[1]", "correct"),
+        (
+            "{edge: api-gateway->recommendation-svc, route",
+            "{edge: api->recommendation-svc, route",
+            "extensions[0].expect.retries[0].edge",
+            "api-gateway->recomm",
+        ),
+        ('"<= 0.5"', '"0.5"', "extensions[0].expect.retries[0].amplification", "correct amplification"),
+        (
+            "route: GET /api/homepage, within",
+            "route: GET /, within",
+            "extensions[0].expect.bounded[0].route",
+            "/homepage",
+        ),
+        ('"<= 2s"', '"<= 6s"', "extensions[0].expect.bounded[0].within", "longer timeout"),
+        (
+            "      bounded:\n",
+            "      cascade: [{except: [GET /api/homepage]}]\n      bounded:\n",
+            "extensions[0].expect.cascade[0].except",
+            "leave out fewer",
+        ),
+        (
+            "      bounded:\n",
+            "      cascade: [{routes: [GET /api/homepage, GET /api/homepag]}]\n      bounded:\n",
+            "extensions[0].expect.cascade[0].routes[1]",
+            "did you mean GET /api/homepage",
+        ),
         ("- name: gameday", "- name: gamedai", "extensions", "add {name: gameday"),
         (
             "method:\n",
