@@ -60,13 +60,21 @@ def _judge(
     if failing := [route for route in enough if not expectation.bad.holds(len(bad[route]), len(asked[route]))]:
         worst = max(failing, key=lambda route: len(bad[route]) / len(asked[route]))
         return Verdict.REFUTED, f"{worst}: {len(bad[worst])} of {len(asked[worst])} bad, such as {_name(bad[worst][0])}"
+    doubt = _doubt(view, expectation, asked)
+    return (Verdict.INCONCLUSIVE, doubt) if doubt else (Verdict.CONFIRMED, "")
+
+
+def _doubt(view: View, expectation: Cascade, asked: Mapping[str, Sequence[Request]]) -> str:
+    if view.fault is None:
+        return "the fault was never in force"
     if not asked:
-        return Verdict.INCONCLUSIVE, "the load asks for no other route"
+        return "the load asks for no other route"
     if few := _too_few(expectation, asked):
-        return Verdict.INCONCLUSIVE, few
+        return few
     if few := _too_few(expectation, _asked(view, expectation, view.window("control"))):
-        return Verdict.INCONCLUSIVE, f"without a fault: {few}"
-    return Verdict.CONFIRMED, ""
+        return f"without a fault: {few}"
+    waiting = [route for route in asked if not view.answered(route, view.fault.end)]
+    return f"not all that was asked of {waiting[0]} has ended" if waiting else ""
 
 
 def _too_few(expectation: Cascade, asked: Mapping[str, Sequence[Request]]) -> str:
