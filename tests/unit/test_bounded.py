@@ -41,6 +41,8 @@ def slow(start: float, end: float, **changes: object) -> list[h.Entry]:
         (slow(h.END, h.END + 1, oldest_wall=1020.0), REFUTED, "one has had no answer for 14.1s"),
         (slow(h.END, h.END + 1, oldest_wall=h.END - 1), INCONCLUSIVE, "not all that was asked has ended"),
         (slow(h.END, h.END + 1, oldest_wall=h.END + 0.05), CONFIRMED, "20ms"),
+        # Asked after the end, and of no window.
+        (run(h.request(h.END + 5, oldest_wall=h.END + 1)), CONFIRMED, "20ms"),
         (h.good(), INCONCLUSIVE, "not all that was asked has ended"),
         (h.without("request", h.during(h.IN_FORCE, h.RELEASE))(run()), INCONCLUSIVE, "20 requests in the fault window"),
         (h.without("request", h.during(h.UNDONE, h.END))(run()), INCONCLUSIVE, "20 requests in the recovery window"),
