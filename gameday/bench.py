@@ -18,6 +18,7 @@ from gameday.control import Control, variable
 from gameday.durations import TimeScale
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.state import State
+from gameday.tools.jaeger import Jaeger
 from gameday.tools.prometheus import Prometheus
 
 # What a notification or a sample takes through the programs of this machine, beyond every timer. Seconds.
@@ -35,6 +36,7 @@ class Bench:
     status: Mapping[str, Any]
     endpoints: Mapping[str, Mapping[str, str]]
     prometheus: Prometheus | None
+    jaeger: Jaeger | None = None
 
     @classmethod
     def open(cls, state: State) -> Bench:
@@ -50,12 +52,15 @@ class Bench:
         endpoints = control.call("endpoints")
         name = catalogue.telemetry.prometheus
         prometheus = Prometheus(f"http://{_first(endpoints, name)}") if name in endpoints else None
-        return cls(control, catalogue, status, endpoints, prometheus)
+        traces = catalogue.telemetry.traces
+        jaeger = Jaeger.at(endpoints[traces]) if endpoints.get(traces or "") else None
+        return cls(control, catalogue, status, endpoints, prometheus, jaeger)
 
     def close(self) -> None:
         self.control.close()
-        if self.prometheus:
-            self.prometheus.close()
+        for client in (self.prometheus, self.jaeger):
+            if client:
+                client.close()
 
     @property
     def state(self) -> State:

@@ -22,6 +22,7 @@ from gameday.journal import History, Journal, Record
 from gameday.tools.alertmanager import Notifications
 from gameday.tools.locust import LoadChild, dig
 from gameday.tools.prometheus import Sample
+from gameday.tracks import Tracks
 
 METRICS = ("circuit_breaker_state", "circuit_breaker_transitions_total", "fallback_total", QUEUE_METRIC)
 _SELECTOR = f'{{__name__=~"{"|".join((*METRICS, "up", "ALERTS"))}"}}'
@@ -57,6 +58,7 @@ class Collector:
         self._due = {"query": 0.0, "leases": 0.0, "look": 0.0, "wires": 0.0}
         self._lossy: Sequence[Loss] = ()
         self._retried: Sequence[Retries] = ()
+        self._tracks = Tracks(bench, self._began, self.write, lambda: self.view)
         self._errors: dict[tuple[str, str], int] = {}
 
     @property
@@ -83,6 +85,7 @@ class Collector:
             self.query()
         if self._retried and self._is_due("wires", _WIRES_EVERY):
             self._wires()
+        self._tracks.poll()
         if self._lossy and self.view.undone is not None and self._is_due("look", _LOOK_EVERY):
             self._look()
 
@@ -92,6 +95,7 @@ class Collector:
         self._alerts()
         self.query()
         self.leases()
+        self._tracks.finish()
 
     def leases(self) -> None:
         """Each lease again after each change."""
@@ -119,9 +123,11 @@ class Collector:
                 self._sample(sample)
 
     def expect(self, expected: Expect) -> None:
-        """Looks, from the undo on, for what is acknowledged until then, and counts on edges that may be asked again."""
+        """Looks for spans and lines, counts on edges that may be asked again, and looks from the undo on for what was
+        acknowledged until then."""
         self._lossy = expected.loss
         self._retried = expected.retries
+        self._tracks.expect(expected)
 
     def _wires(self) -> None:
         for edge in {each.edge for each in self._retried}:

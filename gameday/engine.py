@@ -22,16 +22,18 @@ from gameday import __version__, runs
 from gameday.bench import Bench, wait
 from gameday.catalogue import Catalogue
 from gameday.checks import SPOKEN, UNREST, control
+from gameday.checks.traces import LATE
 from gameday.checks.users import RETURNED
 from gameday.checks.view import Span
 from gameday.collector import Collector
 from gameday.errors import GamedayError, InputError
-from gameday.expectations import Alert, Breaker, Loss, Queue, Users
+from gameday.expectations import Alert, Breaker, Log, Loss, Queue, Trace, Users
 from gameday.experiment import Experiment
 from gameday.journal import Journal
 from gameday.judge import JOURNAL, judge, read
 from gameday.load import Load
 from gameday.progress import Progress
+from gameday.redaction import redacted
 from gameday.tools.chaos import ChaosChild
 from gameday.tools.locust import Crowd, LoadChild, Plan
 from gameday.verdict import Result
@@ -47,7 +49,6 @@ QUEUE_LIMIT = 20.0
 READING = 2.0
 # By which a window is sought where nothing is scraped.
 _STEP = 0.5
-_SECRET = ("PASSWORD", "SECRET", "TOKEN", "KEY", "CREDENTIAL")
 
 
 @dataclass(frozen=True)
@@ -351,6 +352,10 @@ class _Windows:
                 limit = bound.limit + slack("breaker")
             case Loss(within=bound), "recovery":
                 limit = bound.limit + slack("breaker")
+            case Trace() | Log(), "fault":
+                limit = LATE + self._experiment.load.profile.timeout
+            case Trace(), "recovery":
+                limit = LATE
             case Alert(fires=bound, waits=waits), "fault" if bound:
                 limit = scale.real(bound.limit, slack("alerts") + waits)
             case Alert(resolves=bound), "recovery" if bound:
@@ -400,13 +405,4 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _resolved(catalogue: Catalogue) -> str:
-    return json.dumps(_redacted(asdict(replace(catalogue, extension={}))), default=str, indent=1)
-
-
-def _redacted(value: Any, key: str = "") -> Any:
-    """Secrets of the environment do not belong into the files of a run."""
-    if isinstance(value, Mapping):
-        return {name: _redacted(each, str(name)) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_redacted(each) for each in value]
-    return "***" if isinstance(value, str) and any(word in key.upper() for word in _SECRET) else value
+    return json.dumps(redacted(asdict(replace(catalogue, extension={}))), default=str, indent=1)

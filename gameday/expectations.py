@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import jsonschema
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from gameday.durations import Bound, seconds
 
@@ -69,6 +69,16 @@ def _status(value: Any) -> Any:
     raise ValueError(f"{value!r} is neither a status from 100 to 599 nor none, no answer at all")
 
 
+def _schemas(content: dict[str, Any]) -> dict[str, Any]:
+    for path, wanted in content.items():
+        if isinstance(wanted, dict):
+            try:
+                jsonschema.Draft202012Validator.check_schema(wanted)
+            except jsonschema.SchemaError as error:
+                raise ValueError(f"{path}: not a JSON Schema: {error.message}") from None
+    return content
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text: write it with its unit, in quotes")
@@ -100,6 +110,7 @@ Status = Annotated[
     BeforeValidator(_status),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"const": "none"}]}),
 ]
+Content = Annotated[dict[str, Any], AfterValidator(_schemas)]
 Route = Annotated[str, Field(pattern=ROUTE, description="Method and path, such as `GET /api/homepage`")]
 
 
@@ -119,7 +130,7 @@ class Users(Strict):
     route: Route
     status: Status
     before: int | None = Field(default=None, ge=100, le=599, description="Status without the fault; default: `status`")
-    content: dict[str, Any] = Field(default_factory=dict, alias="json")
+    content: Content = Field(default_factory=dict, alias="json")
     bad: Bad = Share(1, 300)
     p99: Limit | None = None
     recovers: Limit | None = None
@@ -134,17 +145,6 @@ class Users(Strict):
         if self.status == "none" and (self.before is None or self.content):
             raise ValueError("`status: none` needs `before`, the status without the fault, and has no `json`")
         return self
-
-    @field_validator("content")
-    @classmethod
-    def _schemas_are_valid(cls, content: dict[str, Any]) -> dict[str, Any]:
-        for path, wanted in content.items():
-            if isinstance(wanted, dict):
-                try:
-                    jsonschema.Draft202012Validator.check_schema(wanted)
-                except jsonschema.SchemaError as error:
-                    raise ValueError(f"{path}: not a JSON Schema: {error.message}") from None
-        return content
 
 
 Waits = Annotated[
@@ -241,6 +241,29 @@ class Alert(Strict):
         return self
 
 
+class Trace(Strict):
+    """A span of this name and status that begins while the fault is in force, and none in the control window.
+
+    `from` is the span's `service.name`; `ok` is a span that is no error.
+    """
+
+    name: str = Field(min_length=1)
+    status: Literal["error", "ok"]
+    service: str = Field(alias="from", min_length=1)
+
+
+class Log(Strict):
+    """A structured line of a service that is written while the fault is in force, and none in the control window.
+
+    `event` is what happened (the line's `event`, `message` or `msg`); `json` maps dotted paths of the line to a
+    literal, or to a JSON Schema where the value is a mapping.
+    """
+
+    service: str = Field(min_length=1)
+    event: str = Field(min_length=1)
+    content: Content = Field(default_factory=dict, alias="json")
+
+
 class Expect(Strict):
     users: tuple[Users, ...] = Field(default=(), strict=False)
     breaker: tuple[Breaker, ...] = Field(default=(), strict=False)
@@ -250,6 +273,8 @@ class Expect(Strict):
     queues: tuple[Queue, ...] = Field(default=(), strict=False)
     loss: tuple[Loss, ...] = Field(default=(), strict=False)
     alerts: tuple[Alert, ...] = Field(default=(), strict=False)
+    traces: tuple[Trace, ...] = Field(default=(), strict=False)
+    logs: tuple[Log, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _something(self) -> Expect:

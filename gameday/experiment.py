@@ -408,6 +408,9 @@ def _names(
     except InputError as error:
         yield from error.problems
         alerts = None
+    if isinstance(expect, dict) and expect.get("traces") and catalogue.telemetry.traces is None:
+        mend = "name a service under x-gameday: telemetry: traces"
+        yield source.problem((*at, "traces"), "nothing keeps traces here", mend)
     edges = {edge.name for edge in catalogue.edges}
     edges |= {f"{edge.name}:{edge.port}" for edge in catalogue.edges}
     routes = profile.profile.routes if profile else None
@@ -423,6 +426,8 @@ def _names(
         ("loss", "route", "route of the load", routes),
         ("loss", "service", "service", catalogue.services),
         ("alerts", "name", "alert", alerts),
+        ("traces", "from", "service", catalogue.services),
+        ("logs", "service", "service", catalogue.services),
     ]
     given = expect if isinstance(expect, dict) else {}
     for kind, key, what, names in known:

@@ -20,7 +20,7 @@ def waterfall(spans: Sequence[Span], width: int = _WIDTH) -> Table:
     scale = "0" + f"{whole * 1000:.1f} ms".rjust(width - 1)
     table = Table("service", "span", Column("ms", justify="right"), Column(scale, no_wrap=True), box=None)
     known = {span.id for span in spans}
-    for depth, span in _tree(spans):
+    for depth, span in tree(spans):
         name = Text("  " * depth + span.name, "red" if span.error is not None else "")
         if span.error:
             name.append(f"  {span.error}", "dim red")
@@ -30,7 +30,7 @@ def waterfall(spans: Sequence[Span], width: int = _WIDTH) -> Table:
     return table
 
 
-def _tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
+def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
     """Depth first, by start. A span that is its own ancestor stands at the top, once."""
     known = {span.id: span for span in spans}
     children: dict[str, list[Span]] = {}

@@ -7,14 +7,11 @@ moment the fault came into force and the moment it was to be undone are counted.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import jsonschema
-
+from gameday.checks.content import fits, told
 from gameday.checks.view import Request, Span, View
 from gameday.durations import TimeScale, text
 from gameday.expectations import Users
@@ -98,15 +95,7 @@ def _describes(expectation: Users, request: Request) -> bool:
 def _matches(wanted: Any, request: Request, path: str) -> bool:
     if request.json is None or path not in request.json:
         return False
-    value = request.json[path]
-    if isinstance(wanted, dict):
-        return _validator(json.dumps(wanted, sort_keys=True)).is_valid(value)
-    return bool(value == wanted and type(value) is type(wanted))
-
-
-@lru_cache(maxsize=64)
-def _validator(schema: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(schema))
+    return fits(wanted, request.json[path])
 
 
 def _in(view: View, expectation: Users, span: Span | None) -> Sequence[Request]:
@@ -226,7 +215,7 @@ def _value(request: Request, path: str) -> Any:
 def _expected(expectation: Users) -> str:
     parts = [
         _expected_status(expectation),
-        *(f"{path} {_wanted(value)}" for path, value in expectation.content.items()),
+        *(f"{path} {told(value)}" for path, value in expectation.content.items()),
     ]
     parts.append(f"bad {expectation.bad}")
     if expectation.p99:
@@ -239,10 +228,6 @@ def _expected(expectation: Users) -> str:
 def _expected_status(expectation: Users) -> str:
     before = "" if expectation.normal == expectation.status else f" where it was {expectation.normal}"
     return f"status {expectation.status}{before}" if expectation.status != "none" else f"no answer{before}"
-
-
-def _wanted(value: Any) -> str:
-    return f"as {value}" if isinstance(value, dict) else f"= {value!r}"
 
 
 def _observed(fault: Sequence[Request], bad: int) -> str:
@@ -281,5 +266,5 @@ def _why(request: Request, expectation: Users) -> str:
         if not _matches(wanted, request, path):
             missing = request.json is None or path not in request.json
             seen = "is missing" if missing else f"= {_cut(_value(request, path))}"
-            return f"{path} {seen} where {_wanted(wanted)} is expected"
+            return f"{path} {seen} where {told(wanted)} is expected"
     return _name(request)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import typer
 
 from gameday.errors import InputError, Problem
+from gameday.logs import whole_lines
 
 EXAMPLE = "Example: $ gameday logs api-gateway --tail 20"
 _POLL_SECONDS = 0.2
@@ -42,7 +43,7 @@ def run(
         files = {name: stack.enter_context(_open(directory / f"{name}.log")) for name in names}
         width = max(map(len, names))
         for name, file in files.items():
-            _print(name, _tail(_lines(file), tail), width)
+            _print(name, _tail(whole_lines(file), tail), width)
         while follow:
             _follow(files, width)
 
@@ -50,15 +51,6 @@ def run(
 def _open(path: Path) -> BinaryIO:
     path.touch(exist_ok=True)
     return path.open("rb")
-
-
-def _lines(file: BinaryIO) -> Iterator[str]:
-    """Whole lines only: the rest of one that is being written comes with the next reading."""
-    for line in file:
-        if not line.endswith(b"\n"):
-            file.seek(-len(line), 1)
-            return
-        yield line.decode(errors="replace").rstrip("\n")
 
 
 def _tail(lines: Iterator[str], count: int | None) -> Sequence[str]:
@@ -73,5 +65,5 @@ def _print(name: str, lines: Sequence[str], width: int) -> None:
 
 def _follow(files: Mapping[str, BinaryIO], width: int) -> None:
     for name, file in files.items():
-        _print(name, list(_lines(file)), width)
+        _print(name, list(whole_lines(file)), width)
     time.sleep(_POLL_SECONDS)

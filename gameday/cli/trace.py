@@ -17,8 +17,6 @@ from gameday.errors import GamedayError, InputError, Problem
 if TYPE_CHECKING:
     from gameday.tools.jaeger import Span
 
-# Where Jaeger answers queries.
-_QUERY_PORT = "16686"
 EXAMPLE = "Example: $ gameday trace --limit 5"
 
 
@@ -46,8 +44,7 @@ def run(
         )
     with Control.connect(State.find(system.directory).directory) as control:
         ports = control.call("endpoints")[store]
-    address = ports.get(_QUERY_PORT) or next(iter(ports.values()))
-    jaeger = Jaeger(f"http://{address}")
+    jaeger = Jaeger.at(ports)
     try:
         if identifier:
             _show(jaeger.trace(identifier), identifier, as_json)

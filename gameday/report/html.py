@@ -16,8 +16,9 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 from gameday import killmatrix
 from gameday.checks.view import View
 from gameday.journal import History
-from gameday.report import figure, timeline, words
+from gameday.report import figure, timeline, trace, words
 from gameday.report.timeline import Timeline
+from gameday.report.trace import Trace
 from gameday.verdict import Result, Verdicts
 
 # Facts that the page shows in places of their own.
@@ -33,6 +34,7 @@ class Section:
     sentence: str
     timeline: Timeline | None
     figure: Markup | None
+    trace: Trace | None
     leases: Sequence[Mapping[str, Any]]
     torn: bool
     facts: dict[str, str]
@@ -86,6 +88,7 @@ def _section(result: Result, history: History | None) -> Section:
         timeline=read,
         # `<` is all that could end a script element or open a comment in it.
         figure=Markup(drawn.replace("<", "\\u003c")) if drawn else None,  # noqa: S704
+        trace=trace.read(history) if history else None,
         leases=View(history).leases if history else (),
         torn=bool(history and history.torn),
         facts={key: _fact(value) for key, value in result.facts.items() if key not in _DRAWN},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -133,6 +134,7 @@ def _query_v3(asked: Mapping[str, str]) -> Query:
         until=_time(given.get("start_time_max")),
         shortest=_duration(given.get("duration_min")),
         longest=_duration(given.get("duration_max")),
+        failed=_failed(given.get("attributes")),
         limit=_limit(given.get("num_traces") or given.get("search_depth")),
     )
 
@@ -146,6 +148,7 @@ def _query_v1(asked: Mapping[str, str]) -> Query:
         until=_microseconds(given.get("end")),
         shortest=_duration(given.get("minDuration")),
         longest=_duration(given.get("maxDuration")),
+        failed=_failed(given.get("tags")),
         limit=_limit(given.get("limit")),
     )
 
@@ -175,6 +178,19 @@ def _duration(text: str | None) -> int | None:
     if not found:
         raise ValueError(f"{text!r} is no duration; write it as 250ms or 1.5s")
     return int(float(found[1]) * _NANOSECONDS[found[2]])
+
+
+def _failed(text: str | None) -> bool | None:
+    """`{"error": "true"}`, as Jaeger is asked for spans that failed. There is no search by other attributes."""
+    if text is None:
+        return None
+    try:
+        asked = json.loads(text)
+    except ValueError:
+        asked = text
+    if asked not in ({"error": "true"}, {"error": "false"}):
+        raise ValueError(f'{text!r} cannot be searched for; write {{"error": "true"}} or {{"error": "false"}}')
+    return bool(asked["error"] == "true")
 
 
 def _limit(text: str | None) -> int:

@@ -45,6 +45,7 @@ class Query:
     until: int | None = None
     shortest: int | None = None
     longest: int | None = None
+    failed: bool | None = None
     limit: int = 20
 
 
@@ -90,6 +91,7 @@ class SpanStore:
             "start <= ?": query.until,
             '"end" - start >= ?': query.shortest,
             '"end" - start <= ?': query.longest,
+            "failed = ?": query.failed,
         }
         wanted = {term: value for term, value in terms.items() if value is not None}
         where = f"WHERE {' AND '.join(wanted)}" if wanted else ""

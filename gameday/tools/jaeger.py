@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,6 +13,8 @@ import httpx
 from gameday.errors import GamedayError
 
 TIMEOUT_SECONDS = 5.0
+# Where Jaeger answers queries.
+_QUERY_PORT = "16686"
 _ERROR = ("STATUS_CODE_ERROR", 2)
 
 
@@ -35,6 +39,11 @@ class Jaeger:
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
+    @classmethod
+    def at(cls, ports: Mapping[str, str]) -> Jaeger:
+        """The one that listens at `ports`: container port -> host:port."""
+        return cls(f"http://{ports.get(_QUERY_PORT) or next(iter(ports.values()))}")
+
     def close(self) -> None:
         self._client.close()
 
@@ -44,11 +53,34 @@ class Jaeger:
 
     def recent(self, service: str, limit: int = 20) -> Sequence[Sequence[Span]]:
         """The newest traces that `service` took part in."""
-        found = self._get("/api/v3/traces", **{"query.service_name": service, "query.num_traces": limit})
         traces: dict[str, list[Span]] = {}
-        for span in _spans(found):
+        for span in self._search(service, {"query.num_traces": limit}):
             traces.setdefault(span.trace, []).append(span)
         return sorted(traces.values(), key=lambda spans: -spans[0].start)
+
+    def spans(
+        self, service: str, since: float, until: float, *, name: str = "", failed: bool | None = None, limit: int = 20
+    ) -> Sequence[Span]:
+        """Those of `service` that began between two moments (epoch seconds), of the newest `limit` traces."""
+        asked = {
+            "query.start_time_min": _moment(since),
+            "query.start_time_max": _moment(until),
+            "query.num_traces": limit,
+            "query.operation_name": name,
+            # Of an error Jaeger's search speaks as of an attribute.
+            "query.attributes": "" if failed is None else json.dumps({"error": str(failed).lower()}),
+        }
+        return [
+            span
+            for span in self._search(service, {key: value for key, value in asked.items() if value})
+            if span.service == service
+            and since <= span.start <= until
+            and name in ("", span.name)
+            and failed in (None, span.error is not None)
+        ]
+
+    def _search(self, service: str, asked: Mapping[str, Any]) -> list[Span]:
+        return _spans(self._get("/api/v3/traces", **{"query.service_name": service, **asked}))
 
     def _get(self, path: str, **parameters: Any) -> Mapping[str, Any]:
         try:
@@ -60,6 +92,10 @@ class Jaeger:
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise GamedayError(f"cannot ask {self._client.base_url} for traces: {error}") from error
         return told
+
+
+def _moment(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat()
 
 
 def _spans(told: Mapping[str, Any]) -> list[Span]:
