@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
 from system.kit import signals, telemetry
 from system.kit.llm import Usage
 
 MILLION = 1_000_000
+OPERATION = "chat"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Exchange:
         self._meter = meter
         self._started = time.perf_counter()
         self._silent = True
+        # Named by OpenTelemetry's GenAI conventions.
+        attributes = {"gen_ai.operation.name": OPERATION, "gen_ai.request.model": meter.model, "edge": meter.edge}
+        self._span = telemetry.late_span(f"{OPERATION} {meter.model}", SpanKind.CLIENT, attributes=attributes)
 
     def heard(self) -> None:
         if self._silent:
@@ -49,6 +55,9 @@ class Exchange:
         signals.GEN_AI_TOKENS.labels(meter.model, "output").observe(usage.output_tokens)
         cost = usage.input_tokens * meter.input_price + usage.output_tokens * meter.output_price
         signals.GEN_AI_COST.labels(meter.model).inc(cost / MILLION)
+        self._span.set_attribute("gen_ai.usage.input_tokens", usage.input_tokens)
+        self._span.set_attribute("gen_ai.usage.output_tokens", usage.output_tokens)
+        self._span.end()
 
     def failed(self, reason: signals.FallbackReason, detail: str) -> None:
         """Cut off where something was heard, else a fallback where there is one."""
@@ -60,6 +69,8 @@ class Exchange:
             log.warning(signals.LOG_FALLBACK)
         else:
             log.warning(signals.LOG_EDGE_FAILURE)
+        self._span.set_status(Status(StatusCode.ERROR, detail))
+        self._span.end()
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._started

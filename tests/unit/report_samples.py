@@ -25,6 +25,8 @@ def history(*, falls_back: bool = True, undone: bool = True, exercised: bool = T
     kinds = [*_frame(undone=undone, exercised=exercised), *_requests(falls_back, exercised)]
     if observed:
         kinds += [*_prometheus(exercised), *_notifications(exercised)]
+    if observed and exercised:
+        kinds.append(("trace", request()))
     records = [Record(seq, BEGAN + 40, 1000.0 + seq / 100, kind, data) for seq, (kind, data) in enumerate(kinds)]
     return History(tuple(records))
 
@@ -121,6 +123,30 @@ def _notifications(exercised: bool) -> Iterator[tuple[str, dict[str, Any]]]:
                     "received_wall": BEGAN + at,
                 },
             )
+
+
+def request() -> dict[str, Any]:
+    """The one request that is kept: a call of its second span failed, whose provider's span has another parent."""
+    began = BEGAN + CONTROL + 1
+    spans = (
+        ("a", "", "api-gateway", "GET /api/homepage", 0.0, 0.050, None),
+        ("b", "a", "api-gateway", "POST /recommend", 0.010, 0.040, "connection refused"),
+        ("c", "gone", "user-svc", "GET /users/me", 0.020, 0.0201, None),
+    )
+    lines = (
+        (0.041, {"event": "fallback_served", "level": "warning", "edge": EDGE, "reason": "connection"}),
+        (0.049, {"event": "request", "level": "info", "status": 200, "trace_id": "7f", "correlationId": "c1"}),
+    )
+    keys = ("id", "parent", "service", "name", "start", "end", "error")
+    return {
+        "trace": "7f",
+        "spans": [
+            {"trace": "7f", **dict(zip(keys, each, strict=True)), "start": began + each[4], "end": began + each[5]}
+            for each in spans
+        ],
+        "lines": [{"service": "api-gateway", "line": {"timestamp": began + at, **line}} for at, line in lines],
+        "error": None,
+    }
 
 
 def finding(verdict: Verdict, **changes: Any) -> Finding:

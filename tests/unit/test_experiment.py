@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,16 @@ def test_our_own_experiments_are_fine(catalogue: Catalogue) -> None:
         ("{type: array, minItems: 1}", "{type: aray}", "extensions[0].expect.users[0].json", "correct json"),
         ("edge: api-gateway->", "edge: api-gatewy->", "extensions[0].expect.breaker[0].edge", "api-gateway->recomm"),
         ("name: HomepageUnavailable", "name: HomepageDown", "extensions[0].expect.alerts[1].name", "HomepageUnavail"),
+        ("from: api-gateway}", "from: api-gatewy}", "extensions[0].expect.traces[0].from", "did you mean api-gateway"),
+        ("status: error,", "status: failed,", "extensions[0].expect.traces[0].status", "correct status"),
+        ("service: api-gateway,", "service: gateway,", "extensions[0].expect.logs[0].service", "api-gateway"),
+        ("event: fallback", "evnt: fallback", "extensions[0].expect.logs[0].evnt", "did you mean event"),
+        (
+            "json: {edge: api-gateway",
+            "json: {edge: {type: x}, b: api-gateway",
+            "extensions[0].expect.logs[0].json",
+            "json",
+        ),
         ("silent: true", "silent: false", "extensions[0].expect.alerts[1]", "correct"),
         (
             "{edge: api-gateway->recommendation-svc, route",
@@ -128,6 +139,13 @@ def test_each_mistake_is_told(  # noqa: PLR0917 - a table has columns
     assert matching, told
     assert any(words in problem.mend for problem in matching), matching
     assert all(problem.file == tmp_path / "spoilt.yaml" for problem in told)
+
+
+def test_a_trace_is_not_expected_where_nothing_keeps_any(catalogue: Catalogue, tmp_path: Path) -> None:
+    without = replace(catalogue, telemetry=replace(catalogue.telemetry, traces=None))
+    (problem,) = problems(without, tmp_path, ("title: Recommendation", "title: Recommendations"))
+    assert (problem.key, problem.message) == ("extensions[0].expect.traces", "nothing keeps traces here")
+    assert problem.line
 
 
 def test_all_mistakes_are_told_at_once_each_with_its_line(catalogue: Catalogue, tmp_path: Path) -> None:

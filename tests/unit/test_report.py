@@ -13,11 +13,11 @@ from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
-from report_samples import BEGAN, CONTROL, EDGE, END, FAULT, all_verdicts, finding, history, result, verdicts
+from report_samples import BEGAN, CONTROL, EDGE, END, FAULT, all_verdicts, finding, history, request, result, verdicts
 
 from gameday import report
 from gameday.journal import History, Record
-from gameday.report import figure, timeline, words, workflow
+from gameday.report import figure, timeline, trace, words, workflow
 from gameday.report import json as verdict_json
 from gameday.report.timeline import Answer
 from gameday.verdict import Verdict, Verdicts
@@ -101,6 +101,9 @@ def test_what_a_service_answered_cannot_break_out_of_the_page(tmp_path: Path) ->
     records.append(
         Record(9999, 0, 0, "alert", {"name": evil, "status": "firing", "labels": {}, "received_wall": records[0].wall})
     )
+    kept = request()
+    kept["lines"][0]["line"]["edge"] = kept["spans"][0]["name"] = evil
+    records.append(Record(10000, 0, 0, "trace", kept))
     report.write(verdicts(one), {"evil": History(tuple(records))}, tmp_path)
     source = (tmp_path / "report.html").read_text()
     assert "<script>alert(1)" not in source
@@ -135,6 +138,27 @@ def test_the_ticks_of_latency_are_whole_numbers_of_milliseconds(slowest: float, 
 
 def _request(at: float, ms: float) -> dict[str, object]:
     return {"route": "GET /", "status": 200, "ms": ms, "intended_wall": at, "json": None, "error": None}
+
+
+def test_one_request_is_drawn_span_by_span_with_what_was_written_about_it(page: Page) -> None:
+    told = " ".join(page.text.split())
+    for said in ("failed: connection refused", "its parent is not here", "fallback_served", "reason: connection"):
+        assert said in told
+    kept = trace.read(history())
+    assert kept
+    root, call, orphan = kept.bars
+    assert (root.depth, round(root.left), round(root.width), root.failed) == (0, 0, 100, False)
+    assert (call.depth, round(call.left), round(call.width), call.failed) == (1, 20, 60, True)
+    assert (orphan.depth, orphan.left + orphan.width <= 100) == (0, True)
+    assert [(round(line.ms or 0), line.event) for line in kept.lines] == [(41, "fallback_served"), (49, "request")]
+    assert kept.lines[1].fields == "status: 200", "what all lines of a request say is said once"
+
+
+def test_a_store_that_did_not_answer_is_told(tmp_path: Path) -> None:
+    kept = Record(9999, 0, 0, "trace", {"trace": None, "spans": [], "lines": [], "error": "cannot ask for traces"})
+    told = History((*history(observed=False).records, kept))
+    report.write(verdicts(result("gone", "Gone", finding(Verdict.CONFIRMED))), {"gone": told}, tmp_path)
+    assert "cannot ask for traces" in Page((tmp_path / "report.html").read_text()).text
 
 
 def test_the_timeline_tells_what_users_got() -> None:

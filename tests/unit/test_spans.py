@@ -15,8 +15,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from starlette.testclient import TestClient
 
+from gameday.errors import GamedayError
 from gameday.spans import otlp, server
 from gameday.spans.store import SpanStore
+from gameday.tools.jaeger import Jaeger
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 OTHER = "1af7651916cd43dd8448eb211c80319c"
@@ -116,6 +118,48 @@ def test_a_search_finds_the_newest_whole(client: TestClient, query: str, found: 
     told_spans = client.get(f"/api/v3/traces?{query}").json()["result"].get("resourceSpans", [])
     traces = [span["traceId"] for group in told_spans for scope in group["scopeSpans"] for span in scope["spans"]]
     assert traces == found
+
+
+@pytest.fixture
+def jaeger(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Jaeger:
+    """The client that gameday asks with, in front of the store."""
+    asking = Jaeger("http://jaeger")
+    monkeypatch.setattr(asking, "_client", client)
+    return asking
+
+
+def test_what_failed_is_searched_for_by_service_name_time_and_error(client: TestClient, jaeger: Jaeger) -> None:
+    failed = {"status": {"code": 2, "message": "gone"}}
+    client.post("/v1/traces", json=exported(told(ROOT), told(CHILD, name="ask", **failed)))
+    client.post("/v1/traces", json=exported(told(ROOT, trace=OTHER, name="ask", began=NOW + 5 * 10**9)))
+    now = NOW / 1e9
+
+    def found(**asked: Any) -> list[tuple[str, str]]:
+        whole: dict[str, Any] = {"since": now - 1, "until": now + 1, **asked}
+        spans = jaeger.spans(whole.pop("service", "web"), whole.pop("since"), whole.pop("until"), **whole)
+        return [(span.name, span.error or "") for span in spans]
+
+    assert found() == [("work", ""), ("ask", "gone")]
+    assert found(failed=True) == [("ask", "gone")]
+    assert found(failed=False) == [("work", "")]
+    assert found(name="ask", failed=False) == []
+    assert found(name="ask", until=now + 6) == [("ask", "gone"), ("ask", "")]
+    assert found(name="ask", until=now + 6, limit=1) == [("ask", "")], "of the newest trace"
+    assert found(since=now + 1, until=now + 6) == [("ask", "")]
+    assert found(service="other") == []
+
+
+@pytest.mark.parametrize("asked", ['{"http.method": "GET"}', "error", '{"error": "maybe"}'])
+def test_a_search_for_what_the_store_cannot_find_is_refused_and_not_answered_with_anything(
+    client: TestClient, asked: str
+) -> None:
+    for path, name in (("/api/v3/traces", "query.attributes"), ("/api/traces", "tags")):
+        assert client.get(path, params={name: asked}).status_code == 400
+
+
+def test_a_store_that_is_gone_is_an_error_and_no_empty_answer() -> None:
+    with pytest.raises(GamedayError, match="cannot ask"):
+        Jaeger.at({"16686": "127.0.0.1:1"}).spans("web", 0.0, 1.0)
 
 
 def test_a_corrupt_span_is_counted_and_the_others_are_kept(client: TestClient, store: SpanStore) -> None:
