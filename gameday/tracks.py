@@ -7,7 +7,7 @@ whole, its spans and its lines, for people.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -73,12 +73,8 @@ class Tracks:
             wanted = {each.event for each in self._logs if each.service == service}
             for text in logs.whole_lines(file):
                 line = logs.parse(text)
-                if line is not None and logs.event(line) in wanted and self._is_of_now(line):
+                if line is not None and logs.event(line) in wanted:
                     self._write("line", service=service, line=redacted(line))
-
-    def _is_of_now(self, line: Mapping[str, Any]) -> bool:
-        """Also one that tells no time: nobody knows that it is older."""
-        return (logs.wall(line) or self._began) >= self._began
 
     def _ask(self) -> None:
         view = self._view()

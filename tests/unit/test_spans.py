@@ -145,6 +145,7 @@ def test_what_failed_is_searched_for_by_service_name_time_and_error(client: Test
     assert found(name="ask", failed=False) == []
     assert found(name="ask", until=now + 6) == [("ask", "gone"), ("ask", "")]
     assert found(name="ask", until=now + 6, limit=1) == [("ask", "")], "of the newest trace"
+    assert found(name="ask", failed=True, until=now + 6, limit=1) == [("ask", "gone")], "of the newest that has one"
     assert found(since=now + 1, until=now + 6) == [("ask", "")]
     assert found(service="other") == []
 

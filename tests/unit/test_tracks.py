@@ -89,8 +89,8 @@ class World:
     def lease(self, **changes: Any) -> None:
         self.write("lease", phase="in-force", lease=h.lease(**changes))
 
-    def play(self, *, fails: bool = True) -> None:
-        """A whole run; with `fails` a request meets the fault."""
+    def play(self, *, fails: bool = True, ends: bool = True) -> None:
+        """A whole run; with `fails` a request meets the fault, with `ends` it is finished."""
         self.tracks.expect(EXPECT)
         self.store.add("good", "POST /recommend", h.CONTROL + 1)
         self.window("control", "start")
@@ -115,7 +115,8 @@ class World:
             self.tracks.poll()
             self.now += 1
         self.window("recovery", "end")
-        self.tracks.finish()
+        if ends:
+            self.tracks.finish()
 
     def verdicts(self) -> tuple[Verdict, Verdict]:
         history = h.history(self.entries)
@@ -159,6 +160,13 @@ def test_what_was_written_before_this_run_is_not_of_it(world: World) -> None:
     world.log("api-gateway-1", "fallback_served", h.CONTROL - 0.5, edge=h.EDGE)
     world.play()
     assert world.verdicts()[1] is Verdict.CONFIRMED
+
+
+def test_what_a_service_writes_late_counts_for_when_it_happened(world: World) -> None:
+    world.play(ends=False)
+    world.log("api-gateway-1", "fallback_served", h.CONTROL + 2, edge=h.EDGE)
+    world.tracks.finish()
+    assert world.verdicts()[1] is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
