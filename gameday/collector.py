@@ -123,8 +123,7 @@ class Collector:
                 self._sample(sample)
 
     def expect(self, expected: Expect) -> None:
-        """Looks for spans and lines, counts on edges that may be asked again, and looks from the undo on for what was
-        acknowledged until then."""
+        """Collects from here on what these expectations need and no metric tells."""
         self._lossy = expected.loss
         self._retried = expected.retries
         self._tracks.expect(expected)
