@@ -13,6 +13,9 @@ from gameday.faults.bandwidth import Bandwidth
 from gameday.faults.cpu import Cpu
 from gameday.faults.cut_stream import CutStream
 from gameday.faults.down import Down
+from gameday.faults.http_delay import HttpDelay
+from gameday.faults.http_garbage import HttpGarbage
+from gameday.faults.http_status import HttpStatus
 from gameday.faults.kill import Kill
 from gameday.faults.latency import Latency
 from gameday.faults.limit_data import LimitData
@@ -34,7 +37,19 @@ Make = Callable[[str, Mapping[str, Any]], Fault]
 # By what they act on.
 FAMILIES: Mapping[str, Sequence[Any]] = {
     "service": (Kill, Stop, Pause, Cpu, Memory),
-    "edge": (Latency, Bandwidth, Slicer, SlowClose, Timeout, ResetPeer, LimitData, Down),
+    "edge": (
+        Latency,
+        Bandwidth,
+        Slicer,
+        SlowClose,
+        Timeout,
+        ResetPeer,
+        LimitData,
+        Down,
+        HttpStatus,
+        HttpDelay,
+        HttpGarbage,
+    ),
     "queue": (Poison,),
     "model": (Overloaded, RateLimit, SlowFirstToken, CutStream, Malformed, TokenBurn),
 }

@@ -18,26 +18,13 @@ if TYPE_CHECKING:
     from gameday.proxy.pipe import Pipe
 
 
-class Queued(Stage):
+class Waiting(Stage):
     """Pieces wait in a queue until each one's time has come. `last` is when the latest of them goes."""
 
     def __init__(self, link: Link, pipe: Pipe, toxic: Toxic) -> None:
         super().__init__(link, pipe, toxic)
         self._queue: deque[tuple[float, bytes | None]] = deque()
         self.last = 0.0
-
-    @abstractmethod
-    def pieces(self, chunk: bytes, now: float) -> Iterator[tuple[float, bytes]]:
-        """Of a chunk that came `now`, the pieces, and when each is handed on."""
-
-    def put(self, chunk: bytes | None) -> None:
-        if chunk is None:
-            self._put_end()
-            return
-        self.link.met(self)
-        for due, piece in self.pieces(chunk, time.monotonic()):
-            self.last = due
-            self._enqueue(piece)
 
     def detached(self) -> None:
         super().detached()
@@ -76,6 +63,23 @@ class Queued(Stage):
     def _hold(self, size: int) -> None:
         self.held += size
         self.pipe.balance()
+
+
+class Queued(Waiting):
+    """Each chunk waits, whole or in pieces."""
+
+    @abstractmethod
+    def pieces(self, chunk: bytes, now: float) -> Iterator[tuple[float, bytes]]:
+        """Of a chunk that came `now`, the pieces, and when each is handed on."""
+
+    def put(self, chunk: bytes | None) -> None:
+        if chunk is None:
+            self._put_end()
+            return
+        self.link.met(self)
+        for due, piece in self.pieces(chunk, time.monotonic()):
+            self.last = due
+            self._enqueue(piece)
 
 
 class Latency(Queued):

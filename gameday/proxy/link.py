@@ -122,11 +122,12 @@ class Link:
         self._connecting: asyncio.Task[None] | None = None
 
     def attach(self, toxic: Toxic, *, fresh: bool = False) -> None:
-        """Toxicity is the share of connections that a toxic acts on, as in Toxiproxy."""
-        if self.over or random.random() >= toxic.toxicity:  # noqa: S311 - not a secret
+        """Toxicity is the share of connections that a toxic acts on, as in Toxiproxy; in HTTP it is one of requests."""
+        kind = STAGES[toxic.kind]
+        if self.over or (kind.each_connection and random.random() >= toxic.toxicity):  # noqa: S311 - not a secret
             return
         pipe = self.pipes[toxic.stream]
-        stage = STAGES[toxic.kind](self, pipe, toxic)
+        stage = kind(self, pipe, toxic)
         pipe.stages.append(stage)
         stage.attached(fresh=fresh)
 
@@ -182,8 +183,12 @@ class Link:
     def met(self, stage: Stage, *, lost: bool = False) -> None:
         """A toxic touched a chunk; `lost`: the provider will not see it, so it owes no answer."""
         self.tally.met += 1
-        if lost and stage.pipe is self.pipes["upstream"] and self.pending:
-            self._answered(1)
+        if lost and stage.pipe is self.pipes["upstream"]:
+            self.spare(1)
+
+    def spare(self, chunks: int) -> None:
+        """The provider will not see these chunks of the consumer."""
+        self._answered(min(chunks, self.pending))
 
     def lost(self, side: Side, *, broken: bool) -> None:
         self.ended(side)

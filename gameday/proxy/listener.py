@@ -17,7 +17,6 @@ from gameday.runtime import Endpoint, Toxic
 
 # A burst of new connections waits here; the kernel caps it at net.core.somaxconn.
 BACKLOG = 4096
-STREAMS = ("upstream", "downstream")
 
 
 class Listener:
@@ -70,8 +69,8 @@ def _wrong(toxic: Toxic, present: dict[str, Toxic]) -> Sequence[str]:
     wrong = []
     if toxic.name in present:
         wrong.append(f"there is a toxic {toxic.name!r} already")
-    if toxic.stream not in STREAMS:
-        wrong.append(f"stream is {toxic.stream!r}, not one of {', '.join(STREAMS)}")
+    if toxic.stream not in STAGES[toxic.kind].streams:
+        wrong.append(f"stream is {toxic.stream!r}, not one of {', '.join(STAGES[toxic.kind].streams)}")
     if not 0 <= toxic.toxicity <= 1:
         wrong.append(f"toxicity is {toxic.toxicity}, not between 0 and 1")
     if not toxic.ttl > 0:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gameday.runtime import Toxic
 
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 class Stage:
     """`defaults` are the toxic's attributes, in its own units: milliseconds where nothing else is said.
 
-    `held` bytes wait in it; above `room` the sender is made to wait.
+    `held` bytes wait in it; above `room` the sender is made to wait. `each_connection`: whether the toxic's share is
+    one of connections; else the stage itself draws on what it acts. `streams` are those that it can work on.
     """
 
-    defaults: ClassVar[Mapping[str, float]] = {}
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    each_connection: ClassVar[bool] = True
+    streams: ClassVar[Sequence[str]] = ("upstream", "downstream")
     room: ClassVar[int] = 4 * 1024 * 1024
 
     def __init__(self, link: Link, pipe: Pipe, toxic: Toxic) -> None:

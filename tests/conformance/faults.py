@@ -31,6 +31,9 @@ FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "reset_peer": (EDGE, {}),
     "limit_data": (EDGE, {"bytes": 250}),
     "down": (EDGE, {}),
+    "http-status": (EDGE, {"route": "GET /*"}),
+    "http-delay": (EDGE, {"delay": 400}),
+    "http-garbage": (EDGE, {}),
 }
 WRONG: dict[str, dict[str, Any]] = {
     "kill": {"signal": 9},
@@ -46,6 +49,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "reset_peer": {"timeout": "50ms"},
     "limit_data": {"bytes": 1.5},
     "down": {"stream": "upstream"},
+    "http-status": {"status": 200},
+    "http-delay": {"delay": 0},
+    "http-garbage": {"route": "/"},
 }
 
 
