@@ -26,6 +26,7 @@ from gameday.faults.pause import Pause
 from gameday.faults.poison import Poison
 from gameday.faults.rate_limit import RateLimit
 from gameday.faults.reset_peer import ResetPeer
+from gameday.faults.restart import Restart
 from gameday.faults.slicer import Slicer
 from gameday.faults.slow_close import SlowClose
 from gameday.faults.slow_first_token import SlowFirstToken
@@ -36,7 +37,7 @@ from gameday.faults.token_burn import TokenBurn
 Make = Callable[[str, Mapping[str, Any]], Fault]
 # By what they act on.
 FAMILIES: Mapping[str, Sequence[Any]] = {
-    "service": (Kill, Stop, Pause, Cpu, Memory),
+    "service": (Kill, Stop, Restart, Pause, Cpu, Memory),
     "edge": (
         Latency,
         Bandwidth,

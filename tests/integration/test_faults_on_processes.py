@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
-from conformance.faults import EDGE, SERVICE, FaultSuite, Ground
+from conformance.faults import EDGE, SERVICE, FaultSuite, Ground, processes
 
 from gameday.catalogue import compose
 from gameday.errors import GamedayError
@@ -159,6 +159,20 @@ async def test_a_killed_service_stays_dead_until_the_lease_is_undone(ground: Gro
         assert not await ground.attempt()
         assert not ground.runtime.processes(SERVICE)
         await asyncio.sleep(0.1)
+
+
+async def test_a_restarted_service_is_another_process_on_the_same_port(ground: Ground) -> None:
+    before, port = processes(ground), ground.runtime.endpoint(SERVICE)
+    lease = await ground.keeper.inject("restart", SERVICE, {}, 30.0, "a-run")
+    assert lease["state"] == "in-force", lease
+    async with asyncio.timeout(20):
+        while not (await ground.exercised(lease["id"]))["holds"]:
+            pass
+    (undone,) = await ground.keeper.undo(lease=lease["id"])
+    assert (undone["state"], undone["exercised"]["holds"]) == ("undone", True), undone
+    assert not set(before) & set(processes(ground))
+    assert ground.runtime.endpoint(SERVICE) == port
+    assert await answers(wire_of(ground.runtime, EDGE), 5.0)
 
 
 async def test_a_proxy_that_died_leaks_the_lease_of_its_edge(tmp_path: Path) -> None:

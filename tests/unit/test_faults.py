@@ -19,7 +19,7 @@ from gameday.errors import InputError
 from gameday.faults import probe, registry, tree
 from gameday.journal import Journal
 from gameday.leases import LeaseKeeper, Patience
-from gameday.runtime import Endpoint, procfs
+from gameday.runtime import Endpoint, NotReady, procfs
 from gameday.runtime.fake import FakeRuntime
 
 WHERE = Location(Path("compose.yml"), 1)
@@ -193,6 +193,42 @@ async def test_who_does_not_heed_a_stop_is_killed_and_who_does_may_say_goodbye(t
     await registry.FAULTS["stop"](SERVICE, {"grace": 300}).inject(runtime, "a-lease", 30.0)
     assert heard.read_text() == "goodbye\n"
     assert shell.wait(5) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_a_restart_is_met_when_all_that_lived_has_ended_and_others_live(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    before, go_on, started = list(ground.runtime.processes(SERVICE)), asyncio.Event(), []
+
+    async def restart(service: str) -> None:
+        for process in before:
+            procfs.send(process, signal.SIGKILL)
+        await go_on.wait()
+        if not comes_back and not started:
+            started.append(None)
+            raise NotReady("it was not healthy in time")
+        await FakeRuntime.restart(ground.runtime, service)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ground.runtime, "restart", restart)
+    lease = await ground.keeper.inject("restart", SERVICE, {}, 30.0, "a-run")
+    assert (lease["state"], lease["in_force"]["holds"]) == ("in-force", True)
+    fault = ground.keeper._held[lease["id"]].fault
+    assert not (await fault.exercised(ground.runtime)).holds
+    go_on.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (await fault.exercised(ground.runtime)).holds is comes_back
+    (undone,) = await ground.keeper.undo(lease=lease["id"])
+    assert (undone["state"], undone["exercised"]["holds"]) == ("undone", comes_back), undone
+    assert undone["undone"]["facts"]["states"] == {SERVICE: "healthy"}
+
+
+async def test_a_restart_that_ends_nobody_is_not_injected(ground: Ground) -> None:
+    """The runtime in memory knows nothing of the real processes: they live on."""
+    ground.keeper._patience = Patience(inject=0.2)
+    lease = await ground.keeper.inject("restart", SERVICE, {}, 30.0, "a-run")
+    assert lease["state"] == "not-injected"
 
 
 async def test_the_processor_is_given_and_taken_in_turns(ground: Ground) -> None:
