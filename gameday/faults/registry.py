@@ -10,6 +10,8 @@ from gameday.errors import Problem
 from gameday.faults import Fault
 from gameday.faults.arguments import nearest
 from gameday.faults.bandwidth import Bandwidth
+from gameday.faults.cache_flush import CacheFlush
+from gameday.faults.cache_full import CacheFull
 from gameday.faults.cpu import Cpu
 from gameday.faults.cut_stream import CutStream
 from gameday.faults.down import Down
@@ -37,7 +39,7 @@ from gameday.faults.token_burn import TokenBurn
 Make = Callable[[str, Mapping[str, Any]], Fault]
 # By what they act on.
 FAMILIES: Mapping[str, Sequence[Any]] = {
-    "service": (Kill, Stop, Restart, Pause, Cpu, Memory),
+    "service": (Kill, Stop, Restart, Pause, Cpu, Memory, CacheFlush, CacheFull),
     "edge": (
         Latency,
         Bandwidth,
