@@ -14,6 +14,7 @@ from gameday.faults.cache_flush import CacheFlush
 from gameday.faults.cache_full import CacheFull
 from gameday.faults.cpu import Cpu
 from gameday.faults.cut_stream import CutStream
+from gameday.faults.db_connections import DbConnections
 from gameday.faults.down import Down
 from gameday.faults.http_delay import HttpDelay
 from gameday.faults.http_garbage import HttpGarbage
@@ -52,6 +53,7 @@ FAMILIES: Mapping[str, Sequence[Any]] = {
         HttpStatus,
         HttpDelay,
         HttpGarbage,
+        DbConnections,
     ),
     "queue": (Poison,),
     "model": (Overloaded, RateLimit, SlowFirstToken, CutStream, Malformed, TokenBurn),
