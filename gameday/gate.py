@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -50,6 +50,8 @@ class Site:
 
 
 Suite = Callable[[Site], Iterator[Result]]
+# What was judged, and what is said to be left out.
+Work = tuple[Sequence[Result], Sequence[str]]
 
 
 def contracts_suite(site: Site) -> Iterator[Result]:
@@ -62,12 +64,9 @@ def experiments_suite(site: Site) -> Iterator[Result]:
     def place(each: Experiment) -> Path:
         return site.out / runs.identity(each.name)
 
-    engine = Engine(site.bench, site.experiments, site.progress, place)
-    try:
+    with closing(Engine(site.bench, site.experiments, site.progress, place)) as engine:
         for each in site.experiments:
             yield guarded("experiments", each.name, each.title, partial(engine.run, each))
-    finally:
-        engine.close()
 
 
 def load_suite(site: Site) -> Iterator[Result]:
@@ -157,18 +156,13 @@ def gate(
     catalogue = compose.load(files, environment=os.environ, time_scale=time_scale)
     touched = changes.since(since, catalogue) if since else None
     plan = _plan(chosen, catalogue, bool(suites), everything, touched)
-    state = State.find(catalogue.directory)
-    with runs.exclusive(state):
-        began, started = time.monotonic(), now()
-        directory = out or state.runs / runs.identity("gate")
-        with system(catalogue, time_scale, progress), opened(state) as bench:
-            bench.require_wired()
-            site = Site(bench, directory, progress, plan.pacts, plan.experiments, plan.loads, plan.known)
-            results = list(_results(plan.suites, site))
-            scale = bench.scale.factor
-        verdicts = conclude(results, began, started, scale, plan.left_out)
-        write(verdicts, directory)
-    return verdicts, directory
+
+    def work(bench: Bench, directory: Path) -> Work:
+        bench.require_wired()
+        site = Site(bench, directory, progress, plan.pacts, plan.experiments, plan.loads, plan.known)
+        return list(_results(plan.suites, site)), plan.left_out
+
+    return judged(catalogue, "gate", out, work, system(catalogue, time_scale, progress))
 
 
 def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool, touched: Changes | None) -> Plan:
@@ -227,62 +221,71 @@ def run_experiments(
     catalogue: Catalogue, experiments: Sequence[Experiment], out: Path | None, progress: Progress
 ) -> tuple[Verdicts, Path]:
     """Runs `experiments` on the system that runs. One alone has its reports beside its history."""
-    state = State.find(catalogue.directory)
-    with runs.exclusive(state), opened(state) as bench:
-        began, started = time.monotonic(), now()
+    alone = len(experiments) == 1
+
+    def work(bench: Bench, directory: Path) -> Work:
         bench.require_wired()
-        name = experiments[0].name if len(experiments) == 1 else "experiments"
-        directory = out or state.runs / runs.identity(name)
+        return list(_run(experiments, bench, progress, lambda each: directory if alone else directory / each.name)), ()
 
-        def place(each: Experiment) -> Path:
-            return directory if len(experiments) == 1 else directory / each.name
-
-        engine, results = Engine(bench, experiments, progress, place), []
-        try:
-            for each in experiments:
-                results.append(engine.run(each))
-                progress.say(f"{results[-1].verdict.upper():12} {each.title}")
-        finally:
-            engine.close()
-        verdicts = conclude(results, began, started, bench.scale.factor)
-    write(verdicts, directory)
-    return verdicts, directory
+    return judged(catalogue, experiments[0].name if alone else "experiments", out, work)
 
 
 def run_load(
     catalogue: Catalogue, chosen: Load, duration: float | None, out: Path | None, progress: Progress
 ) -> tuple[Verdicts, Path]:
     """Runs one load profile on the system that runs."""
-    state = State.find(catalogue.directory)
-    with runs.exclusive(state), opened(state) as bench:
-        began, started = time.monotonic(), now()
-        directory = out or state.runs / runs.identity(chosen.name)
-        result = loadrun.run(chosen, bench, directory, progress, duration)
-        verdicts = conclude([result], began, started, bench.scale.factor)
-    write(verdicts, directory)
-    return verdicts, directory
+
+    def work(bench: Bench, directory: Path) -> Work:
+        return [loadrun.run(chosen, bench, directory, progress, duration)], ()
+
+    return judged(catalogue, chosen.name, out, work)
 
 
 def explore(
     catalogue: Catalogue, wanted: Exploration, time_scale: float, out: Path | None, progress: Progress
 ) -> tuple[Verdicts, Path]:
     """Explores the system that runs, or one that is started for it."""
+
+    def work(bench: Bench, directory: Path) -> Work:
+        bench.require_wired()
+        with closing(Explorer(bench, wanted, directory, progress)) as explorer:
+            used = explorer.used()
+            return list(_explored(explorer, wanted, used, progress)), wanted.pruned(used)
+
+    return judged(catalogue, "exploration", out, work, system(catalogue, time_scale, progress))
+
+
+def judged(
+    catalogue: Catalogue,
+    name: str,
+    out: Path | None,
+    work: Callable[[Bench, Path], Work],
+    around: AbstractContextManager[None] | None = None,
+) -> tuple[Verdicts, Path]:
+    """What `work` judges on the system that runs, or runs within `around`; with its reports, and nothing beside it.
+
+    Returns the verdicts and the directory of the run, which is `out`, or a new one called by `name`.
+    """
     state = State.find(catalogue.directory)
     with runs.exclusive(state):
         began, started = time.monotonic(), now()
-        directory = out or state.runs / runs.identity("exploration")
-        with system(catalogue, time_scale, progress), opened(state) as bench:
-            bench.require_wired()
-            explorer = Explorer(bench, wanted, directory, progress)
-            try:
-                used = explorer.used()
-                results = list(_explored(explorer, wanted, used, progress))
-            finally:
-                explorer.close()
+        directory = out or state.runs / runs.identity(name)
+        with around or nullcontext(), opened(state) as bench:
+            results, left_out = work(bench, directory)
             scale = bench.scale.factor
-        verdicts = conclude(results, began, started, scale, wanted.pruned(used))
+        verdicts = conclude(results, began, started, scale, left_out)
         write(verdicts, directory)
     return verdicts, directory
+
+
+def _run(
+    experiments: Sequence[Experiment], bench: Bench, progress: Progress, place: Callable[[Experiment], Path]
+) -> Iterator[Result]:
+    with closing(Engine(bench, experiments, progress, place)) as engine:
+        for each in experiments:
+            result = engine.run(each)
+            progress.say(f"{result.verdict.upper():12} {each.title}")
+            yield result
 
 
 def _explored(explorer: Explorer, wanted: Exploration, used: Sequence[Edge], progress: Progress) -> Iterator[Result]:
@@ -308,7 +311,7 @@ def choose(suites: Sequence[str]) -> list[str]:
 
 
 def conclude(
-    results: Sequence[Result], began: float, started: str, time_scale: float, left_out: tuple[str, ...] = ()
+    results: Sequence[Result], began: float, started: str, time_scale: float, left_out: Sequence[str] = ()
 ) -> Verdicts:
     """`began` is monotonic, `started` ISO 8601."""
     excused = [f"{why}: {told}" for why in EXCUSES for result in results for told in result.facts.get(why, ())]
