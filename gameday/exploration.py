@@ -1,45 +1,40 @@
-"""Breaks every edge that the load uses, with every fault of an edge, and records what users of each route saw.
+"""Breaks what the load uses, case after case, and records what users of each route saw.
 
-A pair is an edge and a fault. Each has a history of its own, with a control, a fault and a recovery
-window as an experiment has, and is judged by `gameday.checks.explored`, which needs no expectation.
+Each case has a history of its own, with a control, a fault and a recovery window as an experiment has,
+and is judged by `gameday.checks.explored`, which needs no expectation.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from gameday import __version__, experiment, load, runs
 from gameday.bench import Bench, wait
+from gameday.cases import EDGE_FAULTS, SERVICE_FAULTS, Break, Case, Order, Use, breaks
 from gameday.catalogue import Catalogue, Edge
 from gameday.checks import explored
 from gameday.checks.control import MINIMUM
-from gameday.checks.view import Span
+from gameday.checks.view import Span, View
 from gameday.collector import Collector
 from gameday.engine import READING, UNDO_LIMIT, WATCH_LIMIT, plan, recorded, uninterrupted
 from gameday.errors import GamedayError, InputError, Problem
+from gameday.footprints import Footprints
 from gameday.journal import Journal
 from gameday.judge import JOURNAL, judge, read
 from gameday.load import Load
 from gameday.progress import Progress
 from gameday.runtime import procfs
+from gameday.tools.jaeger import Jaeger
 from gameday.tools.locust import LoadChild
-from gameday.verdict import Result
+from gameday.verdict import Result, Verdict
 from gameday.yamlfile import suggestion
 
-# What each fault of an edge is given: hard enough for a missing guard to show.
-FAULTS: Mapping[str, Mapping[str, Any]] = {
-    "down": {},
-    "latency": {"latency": 2000},
-    "timeout": {"timeout": 0},
-    "reset_peer": {"timeout": 0},
-    "limit_data": {"bytes": 100},
-}
 # Real seconds.
 FIRST_LOOK = 5.0
 REST_LIMIT = 60.0
@@ -48,93 +43,67 @@ LEASE = 120.0
 
 
 @dataclass(frozen=True)
-class Pair:
-    """`number` counts those that are drawn: a pair may come again."""
-
-    edge: Edge
-    fault: str
-    number: int | None = None
-
-    @property
-    def target(self) -> str:
-        return f"{self.edge.name}:{self.edge.port}"
-
-    @property
-    def title(self) -> str:
-        return f"{self.fault} on {self.target}"
-
-    @property
-    def name(self) -> str:
-        drawn = "" if self.number is None else f"{self.number:03}-"
-        return f"{drawn}{self.edge.consumer}-{self.edge.provider}-{self.edge.port}-{self.fault}"
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Pairs at random, the same by the same `seed`, as many as begin within `seconds`."""
-
-    seed: int
-    seconds: float
-
-    def of(self, every: Sequence[Pair], used: Sequence[Edge]) -> Iterator[Pair]:
-        """What the load does not use is drawn too, and passed over: what comes next must not depend on it."""
-        ends, drawn, number = time.monotonic() + self.seconds, random.Random(self.seed), 0  # noqa: S311
-        while time.monotonic() < ends and any(pair.edge in used for pair in every):
-            pair = drawn.choice(every)
-            if pair.edge in used:
-                number += 1
-                yield replace(pair, number=number)
-
-
-@dataclass(frozen=True)
 class Exploration:
-    """What is to be broken, and how; `hold` is how long each fault is in force at least, in real seconds.
+    """What may be broken, and in which order; `hold` is how long each case is in force at least, in real seconds.
 
-    All of it in order, or what is drawn.
+    `unfit` says what is not even tried, and why.
     """
 
-    edges: Sequence[Edge]
-    faults: Sequence[str]
+    breaks: Sequence[Break]
     load: Load
     hold: float
-    draw: Draw | None = None
+    order: Order
+    unfit: Sequence[str] = ()
 
     @classmethod
     def of(
-        cls, catalogue: Catalogue, edges: Sequence[str], faults: Sequence[str], load_name: str | None, hold: float
+        cls,
+        catalogue: Catalogue,
+        edges: Sequence[str],
+        faults: Sequence[str],
+        load_name: str | None,
+        hold: float,
+        *,
+        order: Order | None = None,
+        services: Sequence[str] | None = None,
     ) -> Exploration:
-        """What is named; where nothing is, every edge, every fault, and the load that asks for the most routes.
+        """What is named; where nothing is, every edge, every service (None: no service at all), and every fault.
 
-        Raises InputError with everything that does not exist.
+        The load, unless it is named, is the one that asks for the most routes. Raises InputError with everything that
+        does not exist.
         """
-        every = [edge for edge in catalogue.edges if edge.port is not None]
-        known = sorted({edge.name for edge in every})
-        problems = [_unknown("edge", name, known) for name in edges if not _named(every, name)]
-        problems += [_unknown("fault", name, list(FAULTS)) for name in faults if name not in FAULTS]
-        if problems:
+        problems: list[Problem] = []
+        loaded = _load(catalogue, load_name, problems)
+        unfit = _unfit(catalogue, loaded) if loaded and services is not None else {}
+        wanted = _edges(catalogue, edges, problems)
+        whole = _services(catalogue, services, unfit, problems)
+        kinds = _faults(faults, EDGE_FAULTS if services is None else {**EDGE_FAULTS, **SERVICE_FAULTS}, problems)
+        if problems or loaded is None:
             raise InputError(problems)
-        wanted = [edge for edge in every if not edges or any(edge in _named(every, name) for name in edges)]
-        kinds = [name for name in FAULTS if not faults or name in faults]
-        return cls(wanted, kinds, _load(catalogue, load_name), hold)
+        if edges or services:
+            # Who names the one does not mean all of the other.
+            wanted, whole, unfit = wanted if edges else [], whole if services else [], {}
+        return cls(breaks(catalogue, wanted, whole, kinds), loaded, hold, order or Order(), tuple(unfit.values()))
 
-    def pairs(self, used: Sequence[Edge]) -> Iterator[Pair]:
-        every = [Pair(edge, fault) for edge in self.edges for fault in self.faults]
-        if self.draw:
-            return self.draw.of(every, used)
-        return (pair for pair in every if pair.edge in used)
+    def cases(self, use: Use) -> Iterator[Case]:
+        return self.order.cases(self.breaks, use)
 
-    def pruned(self, used: Sequence[Edge]) -> tuple[str, ...]:
-        return tuple(f"{edge.name}:{edge.port}: the load does not use it" for edge in self.edges if edge not in used)
+    def left_out(self, use: Use) -> tuple[str, ...]:
+        unused = dict.fromkeys(each.target for each in self.breaks if not use.of(each))
+        told = [f"{target}: the load does not use it" for target in unused]
+        return (*told, *self.unfit, *self.order.left_out(self.breaks, use))
 
 
 class Explorer:
-    """Explores pairs one after another on one system; the load goes on between them."""
+    """Explores cases one after another on one system; the load goes on between them."""
 
     def __init__(self, bench: Bench, exploration: Exploration, directory: Path, progress: Progress) -> None:
         self._bench = bench
         self._exploration = exploration
         self._directory = directory
         self._progress = progress
+        # What users got under one fault alone; None where that is not known for sure.
+        self._alone: dict[Break, Mapping[str, Sequence[str]] | None] = {}
         directory.mkdir(parents=True, exist_ok=True)
         asking = experiment.check(experiment.files(bench.catalogue.directory), bench.catalogue)
         self._child = LoadChild(plan(exploration.load, bench, asking), directory / "load.log")
@@ -142,31 +111,51 @@ class Explorer:
     def close(self) -> None:
         self._child.kill()
 
-    def used(self) -> list[Edge]:
-        """The edges that carry anything while the load goes on for a while."""
+    def used(self) -> Use:
+        """What the load uses: the edges that carry anything while it goes on for a while, and what traces tell."""
         self._progress.step("looking which edges the load uses")
         self._bench.require_watched(WATCH_LIMIT)
         self._await_load()
         before = self._attempts()
         wait(lambda: not self._child.alive, FIRST_LOOK)
         after = self._attempts()
-        edges = self._exploration.edges
-        return [edge for edge in edges if after.get(_key(edge), 0) > before.get(_key(edge), 0)]
+        known = dict.fromkeys(edge for each in self._exploration.breaks for edge in each.edges)
+        return Use([edge for edge in known if after.get(_key(edge), 0) > before.get(_key(edge), 0)], self._footprints())
 
-    def explore(self, pair: Pair) -> Result:
-        """The judged run of one pair. Raises GamedayError where it could not begin."""
-        directory = self._directory / pair.name
+    def explore(self, case: Case) -> Result:
+        """The judged run of one case. Raises GamedayError where it could not begin."""
+        alone = case.breaks[0] if len(case.breaks) == 1 else None
+        if alone:
+            self._alone[alone] = None
+        directory = self._directory / case.name
         runs.prepare(directory)
         self._bench.require_whole()
         journal = Journal(directory / JOURNAL)
         try:
-            collector = Collector(journal, self._bench, runs.identity(pair.name), self._child)
-            collector.write("run", sync=True, **self._describe(pair, collector.run))
+            collector = Collector(journal, self._bench, runs.identity(case.name), self._child)
+            collector.write("run", sync=True, **self._describe(case, collector.run))
             with recorded(collector):
-                _Windows(self._bench, pair, self._exploration, collector, self._say(pair)).run()
+                _Windows(self._bench, case, self._exploration, collector, self._say(case)).run()
         finally:
             journal.close()
-        return judge(read(directory), directory)
+        history = read(directory)
+        result = judge(history, directory)
+        if alone and result.verdict in (Verdict.CONFIRMED, Verdict.REFUTED):
+            self._alone[alone] = explored.seen(View(history))
+        return result
+
+    def _footprints(self) -> Footprints:
+        """Of the requests so far. Where nobody keeps traces, or answers, any request may have used any edge."""
+        bench = self._bench
+        ports = bench.endpoints.get(bench.catalogue.telemetry.traces or "")
+        if not ports:
+            return Footprints()
+        try:
+            with closing(Jaeger.at(ports)) as jaeger:
+                return Footprints.read(jaeger, bench.catalogue.services)
+        except GamedayError as error:
+            self._progress.say(f"no trace says which edges a request uses: {error}")
+            return Footprints()
 
     def _await_load(self) -> None:
         """The first arrivals: before, the load may open accounts."""
@@ -183,20 +172,22 @@ class Explorer:
         wires = self._bench.control.call("wires")
         return {(wire["edge"], wire["port"]): int(wire["counters"]["attempts"]) for wire in wires}
 
-    def _say(self, pair: Pair) -> Callable[[str], None]:
-        return lambda text: self._progress.step(f"{pair.title}: {text}")
+    def _say(self, case: Case) -> Callable[[str], None]:
+        return lambda text: self._progress.step(f"{case.title}: {text}")
 
-    def _describe(self, pair: Pair, run: str) -> dict[str, Any]:
+    def _describe(self, case: Case, run: str) -> dict[str, Any]:
         bench = self._bench
+        together = len(case.breaks) > 1 and all(each in self._alone for each in case.breaks)
         return {
             "id": run,
             "suite": "exploration",
-            "experiment": pair.name,
-            "title": pair.title,
-            "edge": pair.target,
-            "fault": pair.fault,
-            "arguments": dict(FAULTS[pair.fault]),
-            "on_loss": str(pair.edge.on_loss) if pair.edge.on_loss else None,
+            "experiment": case.name,
+            "title": case.title,
+            "breaks": [
+                {"fault": each.fault, "target": each.target, "arguments": each.arguments} for each in case.breaks
+            ],
+            "alone": {each.title: self._alone[each] for each in case.breaks} if together else {},
+            "on_loss": str(case.on_loss) if case.on_loss else None,
             "timeout": self._exploration.load.profile.timeout,
             "gameday": __version__,
             "time_scale": bench.scale.factor,
@@ -207,13 +198,13 @@ class Explorer:
 
 
 class _Windows:
-    """The three windows of one pair."""
+    """The three windows of one case."""
 
     def __init__(
-        self, bench: Bench, pair: Pair, exploration: Exploration, collector: Collector, say: Callable[[str], None]
+        self, bench: Bench, case: Case, exploration: Exploration, collector: Collector, say: Callable[[str], None]
     ) -> None:
         self._bench = bench
-        self._pair = pair
+        self._case = case
         self._patience = exploration.load.profile.timeout + READING
         self._hold = exploration.hold
         self._collector = collector
@@ -247,15 +238,16 @@ class _Windows:
         return self._unrest(span)
 
     def _fault(self) -> bool:
-        """Whether the fault was in force at all."""
+        """Whether any fault was in force at all."""
         self._say("fault window")
         self._window("fault", "start")
         owner = procfs.identify(os.getpid())
-        self._bench.control.call(
-            "inject",
-            fault=self._pair.fault, target=self._pair.target, arguments=dict(FAULTS[self._pair.fault]),
-            ttl=LEASE, run=self._collector.run, owner=asdict(owner) if owner else None, timeout=UNDO_LIMIT,
-        )  # fmt: skip
+        for each in self._case.breaks:
+            self._bench.control.call(
+                "inject",
+                fault=each.fault, target=each.target, arguments=dict(each.arguments),
+                ttl=LEASE, run=self._collector.run, owner=asdict(owner) if owner else None, timeout=UNDO_LIMIT,
+            )  # fmt: skip
         self._collector.leases()
         if self._collector.view.in_force is not None:
             least = time.monotonic() + self._hold
@@ -278,7 +270,7 @@ class _Windows:
         return n >= MINIMUM and explored.enough(view, span)
 
     def _met(self) -> bool:
-        """Whether the fault met something, and every route was asked often enough meanwhile."""
+        """Whether every fault met something, and every route was asked often enough meanwhile."""
         view = self._collector.view
         return explored.enough(view, view.fault) and all(lease["exercised"]["holds"] for lease in view.leases)
 
@@ -302,23 +294,62 @@ class _Windows:
         return wait(polled, limit)
 
 
-def _load(catalogue: Catalogue, name: str | None) -> Load:
-    if name:
-        return load.read(name, catalogue)
-    found = [load.read(each, catalogue) for each in load.names(catalogue.directory)]
+def _load(catalogue: Catalogue, name: str | None, problems: list[Problem]) -> Load | None:
+    """None where `problems` say why."""
+    try:
+        found = [load.read(each, catalogue) for each in ([name] if name else load.names(catalogue.directory))]
+    except InputError as error:
+        problems += error.problems
+        return None
     if not found:
         message = f"no load profile in {catalogue.directory / load.DIRECTORY / 'profiles'}"
-        raise InputError(Problem(message, "write one: nobody would see what a broken edge does to users"))
-    return max(found, key=lambda each: len(each.profile.routes))
+        problems.append(Problem(message, "write one: nobody would see what a broken edge does to users"))
+    return max(found, key=lambda each: len(each.profile.routes), default=None)
+
+
+def _edges(catalogue: Catalogue, names: Sequence[str], problems: list[Problem]) -> list[Edge]:
+    every = [edge for edge in catalogue.edges if edge.port is not None]
+    for name in names:
+        if not any(_is(edge, name) for edge in every):
+            problems.append(_unknown("edge", name, {edge.name for edge in every}))
+    return [edge for edge in every if not names or any(_is(edge, name) for name in names)]
+
+
+def _services(
+    catalogue: Catalogue, names: Sequence[str] | None, unfit: Mapping[str, str], problems: list[Problem]
+) -> list[str]:
+    fit = [name for name in catalogue.services if name not in unfit]
+    for name in names or ():
+        if name in unfit:
+            problems.append(Problem(unfit[name], "name another", key="--service", value=name))
+        elif name not in fit:
+            problems.append(_unknown("service", name, fit))
+    return [name for name in fit if not names or name in names] if names is not None else []
+
+
+def _unfit(catalogue: Catalogue, loaded: Load) -> dict[str, str]:
+    """The services of which nobody could tell whether their loss was met, or that nothing could guard."""
+    unfit = {
+        name: f"{name}: no edge leads to it"
+        for name in catalogue.services
+        if all(edge.port is None for edge in catalogue.consumers(name))
+    }
+    asked = loaded.target(catalogue)
+    return unfit | {asked: f"{asked}: the load asks it itself, and nothing stands before it"}
+
+
+def _faults(names: Sequence[str], known: Collection[str], problems: list[Problem]) -> list[str]:
+    problems += [_unknown("fault", name, known) for name in names if name not in known]
+    return [name for name in known if not names or name in names]
 
 
 def _key(edge: Edge) -> tuple[str, int | None]:
     return (edge.name, edge.port)
 
 
-def _named(edges: Sequence[Edge], name: str) -> list[Edge]:
-    return [edge for edge in edges if name in (edge.name, f"{edge.name}:{edge.port}")]
+def _is(edge: Edge, name: str) -> bool:
+    return name in (edge.name, f"{edge.name}:{edge.port}")
 
 
-def _unknown(what: str, name: str, known: list[str]) -> Problem:
+def _unknown(what: str, name: str, known: Collection[str]) -> Problem:
     return Problem(f"there is no {what} {name!r}", suggestion(name, known), key=f"--{what}", value=name)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +16,8 @@ from pathlib import Path
 
 from gameday import __version__, alerts, changes, contracts, cover, experiment, killmatrix, load, loadrun, report, runs
 from gameday.bench import Bench
-from gameday.catalogue import Catalogue, Edge, compose
+from gameday.cases import Case, Draw
+from gameday.catalogue import Catalogue, compose
 from gameday.changes import Changes
 from gameday.contracts import Pact
 from gameday.engine import Engine, uninterrupted
@@ -249,8 +250,10 @@ def explore(
     def work(bench: Bench, directory: Path) -> Work:
         bench.require_wired()
         with closing(Explorer(bench, wanted, directory, progress)) as explorer:
-            used = explorer.used()
-            return list(_explored(explorer, wanted, used, progress)), wanted.pruned(used)
+            use = explorer.used()
+            # How many are drawn depends on the time that each takes.
+            total = "" if isinstance(wanted.order, Draw) else f" of {len(list(wanted.cases(use)))}"
+            return list(_explored(explorer, wanted.cases(use), total, progress)), wanted.left_out(use)
 
     return judged(catalogue, "exploration", out, work, system(catalogue, time_scale, progress))
 
@@ -288,12 +291,10 @@ def _run(
             yield result
 
 
-def _explored(explorer: Explorer, wanted: Exploration, used: Sequence[Edge], progress: Progress) -> Iterator[Result]:
-    # How many are drawn depends on the time that each takes.
-    total = "" if wanted.draw else f" of {len(list(wanted.pairs(used)))}"
-    for number, pair in enumerate(wanted.pairs(used), 1):
-        result = guarded("exploration", pair.name, pair.title, partial(explorer.explore, pair))
-        progress.say(f"{number}{total}: {result.verdict.upper():12} {pair.title}")
+def _explored(explorer: Explorer, cases: Iterable[Case], total: str, progress: Progress) -> Iterator[Result]:
+    for number, case in enumerate(cases, 1):
+        result = guarded("exploration", case.name, case.title, partial(explorer.explore, case))
+        progress.say(f"{number}{total}: {result.verdict.upper():12} {case.title}")
         yield result
 
 

@@ -34,9 +34,8 @@ def judge(history: History, directory: Path | None = None) -> Result:
         findings=tuple(findings),
         seconds=history.records[-1].mono - history.records[0].mono if history.records else 0.0,
         directory=str(directory) if directory else None,
-        facts={
-            key: run[key] for key in ("id", "time_scale", "scrape_interval", "slack", "substitutions") if key in run
-        },
+        facts={key: run[key] for key in ("id", "time_scale", "scrape_interval", "slack", "substitutions") if key in run}
+        | (explored.facts(view) if suite == "exploration" else {}),
     )
 
 

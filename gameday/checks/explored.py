@@ -1,15 +1,16 @@
-"""What users of any route saw while one edge was broken, judged without an expectation of its own.
+"""What users of any route saw while something was broken, judged without an expectation of its own.
 
 The oracle: every request is answered within the time that its users wait; no answer is malformed,
 and none is a crash (500); after the fault the route is as it was. Where the catalogue declares what
-the loss of the edge looks like (`on-loss`), that is demanded too: behind `fallback` and `queued` no
-user may see another status than before.
+the loss of each broken edge looks like (`on-loss`), that is demanded too: behind `fallback` and `queued`
+no user may see another status than before.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gameday.catalogue.model import OnLoss
 from gameday.checks.view import Request, Span, View
@@ -53,6 +54,45 @@ def unrest(view: View, span: Span) -> str:
             if request.error or (request.status or 0) >= CRASH:
                 return f"{route}: {_told(request)}"
     return ""
+
+
+def seen(view: View) -> Mapping[str, Sequence[str]]:
+    """By route what users got while the faults were in force: `status 200`, `no answer`, `source: 'fallback'`."""
+    return {route: sorted(_outcomes(view, route)) for route in view.routes}
+
+
+def facts(view: View) -> dict[str, Any]:
+    """What was in force when (epoch seconds); of two faults at once, what users got under neither of them alone."""
+    held = [
+        {
+            "fault": each["fault"],
+            "target": each["target"],
+            "from": each.get("in_force_wall"),
+            "to": each.get("undone_wall"),
+        }
+        for each in view.leases
+    ]
+    alone: Mapping[str, Mapping[str, Sequence[str]] | None] = view.run.get("alone") or {}
+    found: dict[str, Any] = {"in_force": held}
+    if unknown := [fault for fault, shown in alone.items() if shown is None]:
+        found["not_compared"] = unknown
+    elif alone:
+        known = {
+            route: {each for shown in alone.values() for each in (shown or {}).get(route, ())} for route in view.routes
+        }
+        new = {route: [each for each in shown if each not in known[route]] for route, shown in seen(view).items()}
+        found["only_together"] = {route: each for route, each in new.items() if each}
+    return found
+
+
+def _outcomes(view: View, route: str) -> Iterator[str]:
+    before = view.requests(route, view.window("control") or Span(0, 0))
+    during = view.requests(route, view.fault) if view.fault else ()
+    yield from {f"status {each.status}" if each.status else "no answer" for each in during}
+    for name in _names(before):
+        yield from (f"{name}: {value}" for value in _news(view, route, name))
+    if any(each.status and each.json is None for each in during) and any(each.json is not None for each in before):
+        yield "no JSON"
 
 
 def _route(view: View, route: str) -> Finding:

@@ -1,4 +1,4 @@
-"""`gameday explore`: breaks every edge with every fault, and shows what users of each route saw."""
+"""`gameday explore`: breaks every edge with every fault, or two edges at once, and shows what users saw."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gameday.cli._judged import STYLES, catalogue, files_option, interruptible, 
 from gameday.report import words
 from gameday.verdict import Finding, Result, Verdict, Verdicts
 
+TOGETHER = frozenset({"only_together", "not_compared"})
 EXAMPLE = "Example: $ gameday explore --edge 'user-svc->postgres' --fault down --hold 2s"
 
 
@@ -20,10 +21,9 @@ def edge_option() -> list[str]:
     return option
 
 
-def fault_option() -> list[str]:
-    option: list[str] = typer.Option(
-        [], "--fault", help="down, latency, timeout, reset_peer or limit_data. Default: all."
-    )
+def fault_option(also: str = "") -> list[str]:
+    known = f"down, latency, timeout, reset_peer or limit_data{also}"
+    option: list[str] = typer.Option([], "--fault", help=f"{known}. Default: all.")
     return option
 
 
@@ -47,6 +47,9 @@ def run(  # noqa: PLR0917 - options of a command line
     fault: list[str] = fault_option(),
     load: str = load_option(),
     hold: str = hold_option(),
+    pairs: bool = typer.Option(False, "--pairs", help="Break two edges at once that one request may use."),
+    most: int = typer.Option(20, "--most", min=1, help="With --pairs: so many pairs of faults at most."),
+    seed: int = typer.Option(0, "--seed", help="With --pairs: which of them come first."),
     time_scale: float = typer.Option(30.0, "--time-scale", min=1.0, max=100.0, help="How much faster timers run."),
     out: Path = typer.Option(None, "--out", help="Directory of the reports. Default: a new one under .gameday/runs."),
     as_json: bool = typer.Option(False, "--json", help="Print the verdicts as JSON."),
@@ -56,32 +59,39 @@ def run(  # noqa: PLR0917 - options of a command line
     No expectation is needed: each request must be answered in time and well-formed, none by a crash, and
     each route must be back after the fault. Where `on-loss` says how the loss of an edge looks, that is
     demanded too. Edges that the load does not use are left out, and listed.
+
+    With --pairs two edges are broken at once, after each of the two faults alone: a table shows what users saw that
+    they saw under neither. Edges that no recorded request used both are left out, and listed.
     """
     from gameday import gate
+    from gameday.cases import Pairs
     from gameday.exploration import Exploration
     from gameday.progress import Progress
 
     holding = seconds("--hold", hold)
     system = catalogue(file)
-    wanted = Exploration.of(system, edge, fault, load, holding)
+    order = Pairs(seed, most) if pairs else None
+    wanted = Exploration.of(system, edge, fault, load, holding, order=order)
     with interruptible(), Progress() as progress:
         verdicts, directory = gate.explore(system, wanted, time_scale, out, progress)
     if as_json:
         show(verdicts, directory, as_json=True)
-    print_pairs(verdicts, directory)
+    print_cases(verdicts, directory)
     raise typer.Exit(verdicts.exit_code)
 
 
-def print_pairs(verdicts: Verdicts, directory: Path) -> None:
-    """A line a pair and route, then what was found, then what was left out."""
+def print_cases(verdicts: Verdicts, directory: Path) -> None:
+    """A line a case and route, then what two faults did together, then what was found, then what was left out."""
     console = wide_console()
-    table = Table("pair", "route", "what users saw", "verdict", title="Edge x fault", title_justify="left")
+    table = Table("fault", "route", "what users saw", "verdict")
     for result in verdicts.results:
         for index, finding in enumerate(each for each in result.findings if each.check == "users"):
             table.add_row("" if index else result.title, finding.subject, finding.observed, _word(finding.verdict))
         for finding in _doubts(result):
             table.add_row(result.title, finding.subject, finding.observed, _word(finding.verdict))
     console.print(table)
+    if any(TOGETHER & result.facts.keys() for result in verdicts.results):
+        console.print(_together(verdicts))
     for result in verdicts.results:
         for finding in result.findings:
             if finding.verdict is not Verdict.CONFIRMED:
@@ -91,6 +101,21 @@ def print_pairs(verdicts: Verdicts, directory: Path) -> None:
         console.print(f"left out: {left}", markup=False)
     console.print(Text.assemble(_word(verdicts.verdict), f" in {verdicts.seconds:.1f}s: {words.summary(verdicts)}"))
     console.print(f"report: {directory / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _together(verdicts: Verdicts) -> Table:
+    """A line a pair of faults and route; what an inconclusive run did not show may be there all the same."""
+    table = Table("faults at once", "route", "what users saw under neither alone")
+    for result in verdicts.results:
+        if unknown := result.facts.get("not_compared"):
+            table.add_row(result.title, "", f"not known: nothing is certain of {' and '.join(unknown)}")
+        elif new := result.facts.get("only_together"):
+            for route, outcomes in new.items():
+                table.add_row(result.title, route, ", ".join(outcomes))
+        elif "only_together" in result.facts:
+            sure = result.verdict in (Verdict.CONFIRMED, Verdict.REFUTED)
+            table.add_row(result.title, "", "nothing" if sure else f"not known: {result.verdict}")
+    return table
 
 
 def _doubts(result: Result) -> list[Finding]:

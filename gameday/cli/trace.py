@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,14 +45,11 @@ def run(
         )
     with Control.connect(State.find(system.directory).directory) as control:
         ports = control.call("endpoints")[store]
-    jaeger = Jaeger.at(ports)
-    try:
+    with closing(Jaeger.at(ports)) as jaeger:
         if identifier:
             _show(jaeger.trace(identifier), identifier, as_json)
         else:
             _list(jaeger.recent(service or system.entry or "", limit), as_json)
-    finally:
-        jaeger.close()
 
 
 def _show(spans: Sequence[Span], identifier: str, as_json: bool) -> None:

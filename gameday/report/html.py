@@ -67,7 +67,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "anchor": _anchor,
-        "clock": _clock,
+        "clock": words.clock,
         "date": _date,
         "fact": _fact,
         "heard": words.heard,
@@ -120,14 +120,6 @@ def _date(started: str) -> str:
         return f"{datetime.fromisoformat(started).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:
         return started
-
-
-def _clock(wall: float | None) -> str:
-    """Epoch seconds as the time of day in UTC, to the tenth of a second."""
-    if wall is None:
-        return "-"
-    at = datetime.fromtimestamp(wall, UTC)
-    return f"{at:%H:%M:%S}.{at.microsecond // 100_000}"
 
 
 def _fact(value: Any) -> str:

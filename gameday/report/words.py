@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,11 @@ def heard(cell: Mapping[str, Any]) -> str:
         return {"silent": "·", "restless": "fired before", "unknown": "?"}[cell["heard"]]
     end = "stays" if cell["resolves_s"] is None else f"{cell['resolves_s']:.1f}s"
     return f"{cell['fires_s']:.1f}s → {end}"
+
+
+def clock(wall: float | None) -> str:
+    """Epoch seconds as the time of day in UTC, to the tenth of a second."""
+    if wall is None:
+        return "-"
+    at = datetime.fromtimestamp(wall, UTC)
+    return f"{at:%H:%M:%S}.{at.microsecond // 100_000}"

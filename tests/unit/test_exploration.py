@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import CONTROL, IN_FORCE, RELEASE, ROUTE, UNDONE, Entry, change, good, history, lease, replace, without
+from histories import (
+    CONTROL,
+    IN_FORCE,
+    RELEASE,
+    ROUTE,
+    UNDONE,
+    Entry,
+    change,
+    good,
+    history,
+    lease,
+    leases,
+    replace,
+    request,
+    without,
+)
 
-from gameday.catalogue import compose
+from gameday.cases import EDGE_FAULTS, Case, Pairs, Use
+from gameday.catalogue import Catalogue, compose
+from gameday.durations import TimeScale
 from gameday.errors import InputError
-from gameday.exploration import FAULTS, Draw, Exploration
+from gameday.exploration import Exploration, Explorer
 from gameday.faults import registry
+from gameday.footprints import Footprints
 from gameday.judge import judge
+from gameday.progress import Progress
+from gameday.state import State
 from gameday.verdict import Finding, Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +44,9 @@ Spoil = Callable[[list[Entry]], list[Entry]]
 
 
 def explored(on_loss: str | None = "fallback") -> list[Entry]:
-    """A pair of which everything is confirmed."""
-    pair = {"suite": "exploration", "edge": "a->b:80", "fault": "down", "on_loss": on_loss, "timeout": 5.0}
-    return change("run", **pair)(without("toolkit")(good()))
+    """A case of which everything is confirmed."""
+    case = {"suite": "exploration", "on_loss": on_loss, "timeout": 5.0}
+    return change("run", **case)(without("toolkit")(good()))
 
 
 def users(entries: list[Entry]) -> Finding:
@@ -41,9 +62,9 @@ def afterwards(data: dict[str, Any]) -> bool:
     return bool(data["intended_wall"] > UNDONE)
 
 
-def test_a_pair_of_which_everything_is_confirmed_shows_what_the_fault_changed() -> None:
+def test_a_case_of_which_everything_is_confirmed_shows_what_the_fault_changed() -> None:
     result = judge(history(explored()))
-    assert result.verdict is Verdict.CONFIRMED, result
+    assert result.verdict is Verdict.CONFIRMED, "; ".join(each.detail for each in result.findings)
     found = users(explored())
     assert found.subject == ROUTE
     assert found.n == len(
@@ -114,64 +135,169 @@ def test_no_load_is_no_pass() -> None:
     assert judge(history(without("request")(explored()))).verdict is Verdict.INCONCLUSIVE
 
 
-def exploration(edges: tuple[str, ...] = (), faults: tuple[str, ...] = (), load: str | None = None) -> Exploration:
-    return Exploration.of(compose.load([ROOT / "docker-compose.yml"], environment={}), edges, faults, load, 3.0)
+@cache
+def whole() -> Catalogue:
+    return compose.load([ROOT / "docker-compose.yml"], environment={})
+
+
+def exploration(
+    edges: tuple[str, ...] = (), faults: tuple[str, ...] = (), load: str | None = None, **more: Any
+) -> Exploration:
+    return Exploration.of(whole(), edges, faults, load, 3.0, **more)
 
 
 def test_every_edge_and_fault_is_explored_under_the_load_of_most_routes_and_the_unused_are_named() -> None:
-    whole = exploration()
-    used = whole.edges[:2]
-    assert [(pair.edge, pair.fault) for pair in whole.pairs(used)] == [
-        (edge, fault) for edge in used for fault in FAULTS
+    every = exploration()
+    edges = list(dict.fromkeys(edge for each in every.breaks for edge in each.edges))
+    use = Use(edges[:2], Footprints())
+    assert [case.title for case in every.cases(use)] == [
+        f"{fault} on {edge.name}:{edge.port}" for edge in use.edges for fault in EDGE_FAULTS
     ]
-    assert len(whole.pruned(used)) == len(whole.edges) - 2
-    assert f"{whole.edges[2].name}:{whole.edges[2].port}: the load does not use it" in whole.pruned(used)
-    assert len(whole.load.profile.routes) > 1
+    assert len(every.left_out(use)) == len(edges) - 2
+    assert f"{edges[2].name}:{edges[2].port}: the load does not use it" in every.left_out(use)
+    assert len(every.load.profile.routes) > 1
 
 
-def test_what_is_explored_is_what_the_proxy_can_do() -> None:
-    catalogue = compose.load([ROOT / "docker-compose.yml"], environment={})
-    for fault, arguments in FAULTS.items():
-        assert registry.problems(fault, "api-gateway->recommendation-svc:3001", arguments, catalogue) == []
+def test_what_is_explored_is_what_can_be_broken() -> None:
+    for each in exploration(services=()).breaks:
+        assert registry.problems(each.fault, each.target, each.arguments, whole()) == []
 
 
 def test_all_that_does_not_exist_is_named_at_once() -> None:
     with pytest.raises(InputError) as refused:
-        exploration(("api-gateway->recomendation-svc",), ("delay",))
+        exploration(("api-gateway->recomendation-svc",), ("delay",), "steady")
     said = [(each.key, each.value, each.mend) for each in refused.value.problems]
-    assert [(key, value) for key, value, _ in said] == [
+    assert {(key, value) for key, value, _ in said} == {
         ("--edge", "api-gateway->recomendation-svc"),
         ("--fault", "delay"),
-    ]
-    assert "did you mean api-gateway->recommendation-svc" in said[0][2]
-    with pytest.raises(InputError, match="unknown load profile 'steady'"):
-        exploration(load="steady")
+        (None, "steady"),
+    }
+    assert any("did you mean api-gateway->recommendation-svc" in mend for *_, mend in said)
+    with pytest.raises(InputError, match="no fault 'kill'"):
+        exploration(faults=("kill",))
 
 
-def drawn(seed: int, used: int = 4, seconds: float = 60.0, count: int = 8) -> list[tuple[str, str]]:
-    whole = dataclasses.replace(exploration(), draw=Draw(seed, seconds))
-    return [(pair.target, pair.fault) for pair in itertools.islice(whole.pairs(whole.edges[:used]), count)]
+def test_services_are_broken_where_somebody_asks_for_it_and_something_could_guard_them() -> None:
+    targets = {each.target for each in exploration(services=()).breaks}
+    assert {"recommendation-svc", "api-gateway->recommendation-svc:3001"} <= targets
+    assert "api-gateway: the load asks it itself, and nothing stands before it" in exploration(services=()).unfit
+    assert not targets & {"api-gateway", "ai-worker"}
+    assert {each.target for each in exploration(services=("search-svc",)).breaks} == {"search-svc"}
+    assert "search-svc" not in {each.target for each in exploration(("api-gateway->search-svc",), services=()).breaks}
+    with pytest.raises(InputError, match="the load asks it itself") as refused:
+        exploration(services=("api-gateway", "serch-svc"))
+    assert refused.value.problems[1].mend.startswith("did you mean search-svc")
 
 
-def test_what_is_drawn_comes_again_by_its_seed() -> None:
-    assert drawn(1) == drawn(1)
-    assert len(drawn(1)) == 8
-    assert drawn(1) != drawn(2)
-    assert drawn(1, seconds=0.0) == []
-    assert drawn(1, used=0) == []
+def together(**alone: Any) -> dict[str, Any]:
+    return dict(judge(history(change("run", alone=alone)(explored()))).facts)
 
 
-def test_an_edge_that_is_not_used_this_time_changes_nothing_of_the_rest() -> None:
-    fewer, more = drawn(3, used=3, count=20), drawn(3, used=4, count=40)
-    targets = {target for target, _ in fewer}
-    kept = [pair for pair in more if pair[0] in targets]
-    assert len(targets) == 3
-    assert len(kept) < 40
-    assert kept[:20] == fewer[: len(kept[:20])]
+def test_what_users_saw_under_neither_fault_alone_is_told() -> None:
+    fallback = "recommendations.source: 'fallback'"
+    assert together(a={ROUTE: ["status 200"]}, b={ROUTE: ["status 200"]})["only_together"] == {ROUTE: [fallback]}
+    assert together(a={ROUTE: ["status 200"]}, b={ROUTE: [fallback]})["only_together"] == {}
 
 
-def test_a_pair_that_is_drawn_again_has_a_place_of_its_own() -> None:
-    whole = dataclasses.replace(exploration(), draw=Draw(1, 60.0))
-    names = [pair.name for pair in itertools.islice(whole.pairs(whole.edges[:1]), 20)]
-    assert len(set(names)) == 20
-    assert names[0].startswith("001-")
+def test_where_a_fault_alone_showed_nothing_certain_nothing_is_compared() -> None:
+    facts = together(a={ROUTE: ["status 200"]}, b=None)
+    assert facts["not_compared"] == ["b"]
+    assert "only_together" not in facts
+
+
+def test_what_was_in_force_when_is_told() -> None:
+    (held,) = together()["in_force"]
+    assert held == {"fault": "kill", "target": "recommendation-svc", "from": IN_FORCE, "to": UNDONE}
+
+
+def test_of_two_faults_each_must_be_in_force_and_met() -> None:
+    one, other = lease(id="down-1", fault="down", target="a->b:80"), lease(id="down-2", fault="down", target="a->c:80")
+    both = leases(one, other)(explored())
+    assert judge(history(both)).verdict is Verdict.CONFIRMED
+    unmet = leases(one, other | {"exercised": {"holds": False, "facts": {}}})(explored())
+    assert judge(history(unmet)).verdict is Verdict.NOT_INJECTED
+
+
+class Broken:
+    """A system with one route, whose supervisor holds leases; its users get a fallback while there is one."""
+
+    alive = True
+    prometheus = None
+
+    def __init__(self, state: Path) -> None:
+        self.catalogue = whole()
+        self.control, self.state, self.scale, self.status = self, State(state), TimeScale(30), {}
+        self.told, self.held, self.interrupts = time.time(), dict[str, Any](), False
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        if self.held and self.interrupts:
+            raise KeyboardInterrupt
+        broken = any(each["state"] == "in-force" for each in self.held.values())
+        while self.told < time.time() - 0.005:
+            self.told += 0.005
+            json = {"recommendations.source": "fallback" if broken else "model"}
+            yield {"kind": "request", **request(self.told, json=json)[1], "oldest_wall": None}
+
+    def call(self, op: str, *, run: str = "", fault: str = "", target: str = "", **_: Any) -> list[Any]:
+        if op == "inject":
+            told = {"id": target, "run": run, "fault": fault, "target": target, "state": "in-force"}
+            self.held[target] = lease(**told, in_force_wall=time.time(), undone_wall=None, undone={"holds": False})
+        return list(self.held.values())
+
+    def undo(self, run: str) -> None:
+        for each in self.held.values():
+            if each["run"] == run and each["state"] == "in-force":
+                each |= {"state": "undone", "undone_wall": time.time(), "undone": {"holds": True}}
+
+    def require_whole(self) -> None:
+        assert all(each["state"] == "undone" for each in self.held.values())
+
+
+@pytest.fixture
+def explorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Broken, Explorer]:
+    world = Broken(tmp_path / "state")
+    monkeypatch.setattr("gameday.exploration.plan", lambda *_: None)
+    monkeypatch.setattr("gameday.exploration.experiment.check", lambda *_: [])
+    monkeypatch.setattr("gameday.exploration.LoadChild", lambda *_: world)
+    broken = exploration(("api-gateway->recommendation-svc", "api-gateway->search-svc"), ("latency",))
+    wanted = dataclasses.replace(broken, hold=0.0, order=Pairs(1, 1))
+    return world, Explorer(world, wanted, tmp_path / "out", Progress())  # type: ignore[arg-type]
+
+
+def cases(explored: Explorer) -> list[Case]:
+    wanted = explored._exploration
+    return list(wanted.cases(Use([edge for each in wanted.breaks for edge in each.edges], Footprints())))
+
+
+def test_two_faults_are_in_force_at_once_and_compared_with_each_alone(explorer: tuple[Broken, Explorer]) -> None:
+    world, explores = explorer
+    *alone, pair = cases(explores)
+    for case in alone:
+        world.held.clear()
+        assert (result := explores.explore(case)).verdict is Verdict.CONFIRMED, result.findings
+    world.held.clear()
+    result = explores.explore(pair)
+    assert result.verdict is Verdict.CONFIRMED, "; ".join(each.detail for each in result.findings)
+    one, other = result.facts["in_force"]
+    assert one["target"] != other["target"]
+    assert max(one["from"], other["from"]) < min(one["to"], other["to"])
+    assert result.facts["only_together"] == {}
+
+
+def test_a_pair_is_not_compared_with_a_fault_that_showed_nothing(explorer: tuple[Broken, Explorer]) -> None:
+    world, explores = explorer
+    one, _, pair = cases(explores)
+    world.interrupts = True
+    with pytest.raises(KeyboardInterrupt):
+        explores.explore(one)
+    explores._alone[pair.breaks[1]] = {}
+    described = explores._describe(pair, "r")
+    assert described["alone"] == {pair.breaks[0].title: None, pair.breaks[1].title: {}}
+
+
+def test_ctrl_c_undoes_all_that_is_in_force(explorer: tuple[Broken, Explorer]) -> None:
+    world, explores = explorer
+    world.interrupts = True
+    with pytest.raises(KeyboardInterrupt):
+        explores.explore(cases(explores)[-1])
+    assert [each["state"] for each in world.held.values()] == ["undone", "undone"]
