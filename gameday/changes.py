@@ -6,6 +6,7 @@ such as the compose file or the SLO file, may change everything.
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -73,3 +74,13 @@ def _git(project: Path, ref: str, *arguments: str) -> str:
             Problem(message, "name a commit, a branch or a tag of this repository", key="--since", value=ref)
         )
     return done.stdout
+
+
+def commit(project: Path) -> str:
+    """The commit that stands here, with a digest of what was changed since; empty where there is none."""
+    try:
+        found = _git(project, "HEAD", "rev-parse", "HEAD").strip()
+        changed = _git(project, "HEAD", "diff", "HEAD", "--binary")
+    except InputError:
+        return ""
+    return f"{found}+{hashlib.sha256(changed.encode()).hexdigest()[:12]}" if changed else found

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import jsonschema
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from gameday.durations import Bound, seconds
+from gameday.waiver import Waiver
 
 _SHARE = re.compile(r"\s*<=\s*(\d+)\s+of\s+(\d+)\s*")
 _FACTOR = re.compile(r"\s*<=\s*(\d+(?:\.\d+)?)\s*")
@@ -284,12 +286,24 @@ class Expect(Strict):
         return self
 
 
+class Excuse(Waiver):
+    """For an experiment that is red."""
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _quoted(cls, value: Any) -> Any:
+        if isinstance(value, date):
+            raise ValueError(f'a date that `chaos run` cannot read: write it with quotes, as "{value}"')
+        return value
+
+
 class Extension(Strict):
     """The `extensions` entry called gameday."""
 
     name: Literal["gameday"]
     load: str = Field(min_length=1, description="A profile of loadtests/profiles")
     expect: Expect
+    waiver: Excuse | None = None
 
 
 class Threshold(Strict):

@@ -7,14 +7,28 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
-from gameday import __version__, alerts, changes, contracts, cover, experiment, killmatrix, load, loadrun, report, runs
+from gameday import (
+    __version__,
+    alerts,
+    changes,
+    contracts,
+    cover,
+    experiment,
+    killmatrix,
+    load,
+    loadrun,
+    report,
+    runs,
+    shards,
+)
 from gameday.bench import Bench
 from gameday.cases import Case, Draw
 from gameday.catalogue import Catalogue, compose
@@ -28,37 +42,55 @@ from gameday.journal import History
 from gameday.judge import JOURNAL, read
 from gameday.load import Load
 from gameday.progress import Progress
+from gameday.shards import Shard
 from gameday.state import State
-from gameday.verdict import Finding, Result, Verdict, Verdicts, worst
+from gameday.verdict import Finding, Part, Result, Verdict, Verdicts, worst
+from gameday.waiver import WAIVED
 
 TIME_SCALE = 30.0
+# The fact that holds what of an experiment was red, and is waived.
+RED = "red, and waived"
 # Facts of results that hold what was not judged, or does not count.
-EXCUSES = ("waived", contracts.PENDING, contracts.NOT_ASKED)
+EXCUSES = (WAIVED, RED, contracts.PENDING, contracts.NOT_ASKED)
 
 
 @dataclass(frozen=True)
-class Site:
-    """What a suite works on. `out` is the directory of this gate's runs."""
+class Record:
+    """What experiments left behind: their histories in and below `places`.
+
+    `known` are of every experiment there is, run or left out, the alerts that it expects to fire.
+    """
+
+    catalogue: Catalogue
+    time_scale: float
+    places: Sequence[Path]
+    known: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Site(Record):
+    """What a suite works on. `out` is the directory of this gate's runs; `agreed`: all contracts, left out or not."""
 
     bench: Bench
     out: Path
     progress: Progress
+    agreed: Sequence[Pact] | None
     pacts: Sequence[Pact] = ()
     experiments: Sequence[Experiment] = ()
     loads: Sequence[Load] = ()
-    # Of every experiment there is, run or left out, the alerts that it expects to fire.
-    known: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 Suite = Callable[[Site], Iterator[Result]]
+Proof = Callable[[Record], Iterator[Result]]
 # What was judged, and what is said to be left out.
 Work = tuple[Sequence[Result], Sequence[str]]
 
 
 def contracts_suite(site: Site) -> Iterator[Result]:
     site.progress.step("contracts: verifying")
-    yield from contracts.missing(site.bench.catalogue, site.pacts)
-    yield from contracts.verified(site.bench.catalogue, site.bench.state, site.bench.endpoints, site.pacts)
+    if site.agreed is not None:
+        yield from contracts.missing(site.catalogue, site.agreed)
+    yield from contracts.verified(site.catalogue, site.bench.state, site.bench.endpoints, site.pacts)
 
 
 def experiments_suite(site: Site) -> Iterator[Result]:
@@ -67,7 +99,7 @@ def experiments_suite(site: Site) -> Iterator[Result]:
 
     with closing(Engine(site.bench, site.experiments, site.progress, place)) as engine:
         for each in site.experiments:
-            yield guarded("experiments", each.name, each.title, partial(engine.run, each))
+            yield excused(guarded("experiments", each.name, each.title, partial(engine.run, each)), each, today())
 
 
 def load_suite(site: Site) -> Iterator[Result]:
@@ -76,20 +108,22 @@ def load_suite(site: Site) -> Iterator[Result]:
         yield guarded("load", each.name, each.profile.title, run)
 
 
-def alerts_suite(site: Site) -> Iterator[Result]:
+def alerts_suite(record: Record) -> Iterator[Result]:
     """Judges what the experiments of this gate showed of the alerts."""
-    yield prove(site.bench.catalogue, killmatrix.experiments([site.out]), site.known, site.bench.scale.factor)
+    yield prove(record.catalogue, killmatrix.experiments(record.places), record.known, record.time_scale)
 
 
+# What judges the histories of all experiments together.
+PROOFS: Mapping[str, Proof] = {"alerts": alerts_suite}
 # In the order in which the gate runs them.
 SUITES: Mapping[str, Suite] = {
     "contracts": contracts_suite,
     "experiments": experiments_suite,
     "load": load_suite,
-    "alerts": alerts_suite,
+    **PROOFS,
 }
 # What judges histories needs the suite that writes them.
-NEEDS: Mapping[str, str] = {"alerts": "experiments"}
+NEEDS: Mapping[str, str] = dict.fromkeys(PROOFS, "experiments")
 
 
 def prove(
@@ -98,7 +132,20 @@ def prove(
     """The kill matrix of experiments by their histories. Raises InputError where the catalogue has no SLO file."""
     slos = alerts.promised(catalogue)
     matrix = killmatrix.read(histories, alerts.detection(slos, time_scale))
-    return killmatrix.judge(matrix, slos.waiver, known, datetime.now(UTC).date())
+    return killmatrix.judge(matrix, slos.waiver, known, today())
+
+
+def excused(result: Result, experiment: Experiment, day: date) -> Result:
+    """Without what is red and waived, which is told in the facts; where all else was as expected, without a finding."""
+    waiver = experiment.extension.waiver
+    if waiver is None:
+        return result
+    red = [finding for finding in result.findings if waiver.excuses(finding, day)]
+    if not red:
+        return result.model_copy(update={"findings": tuple(waiver.useless(each, day) for each in result.findings)})
+    told = [waiver.told(f"{result.name}: {finding.check}: {finding.subject}: {finding.observed}") for finding in red]
+    unknown = tuple(each for each in result.findings if each.verdict not in (Verdict.CONFIRMED, Verdict.REFUTED))
+    return result.model_copy(update={"findings": unknown, "facts": result.facts | {RED: told}})
 
 
 def expected(experiments: Sequence[Experiment]) -> Mapping[str, frozenset[str]]:
@@ -129,14 +176,45 @@ def crashed(suite: str, name: str, title: str, message: str) -> Result:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a gate is to run, and what it says that it leaves out."""
+    """What a gate is to run, and what it says that it leaves out. `agreed` are all contracts, None: nobody asks."""
 
     suites: Sequence[str]
+    agreed: Sequence[Pact] | None
     pacts: Sequence[Pact]
     experiments: Sequence[Experiment]
     loads: Sequence[Load]
     known: Mapping[str, frozenset[str]]
     left_out: tuple[str, ...]
+
+    @property
+    def names(self) -> Mapping[str, Sequence[str]]:
+        """By suite, what shards can share."""
+        every: Mapping[str, Sequence[Pact | Experiment | Load]] = {
+            "contracts": self.pacts,
+            "experiments": self.experiments,
+            "load": self.loads,
+        }
+        return {suite: [each.name for each in every[suite]] for suite in self.suites if suite not in PROOFS}
+
+    @property
+    def together(self) -> Sequence[str]:
+        return [suite for suite in self.suites if suite in PROOFS]
+
+    def part(self, shard: Shard) -> Plan:
+        """What one shard runs of it, and leaves to others. What needs all of it is judged when they have run."""
+        mine = {suite: shard.part(names) for suite, names in self.names.items()}
+        others = {suite: [*(Counter(names) - Counter(mine[suite]))] for suite, names in self.names.items()}
+        told = [f"{suite}, of other shards: {', '.join(names)}" for suite, names in others.items() if names]
+        told += [f"{suite}: judged when all shards have run, by gameday judge" for suite in self.together]
+        return replace(
+            self,
+            suites=[suite for suite, names in mine.items() if names],
+            agreed=None,
+            pacts=shard.part(self.pacts),
+            experiments=shard.part(self.experiments),
+            loads=shard.part(self.loads),
+            left_out=(*self.left_out, *told),
+        )
 
 
 def gate(
@@ -148,22 +226,29 @@ def gate(
     *,
     everything: bool = False,
     since: str | None = None,
+    shard: Shard | None = None,
 ) -> tuple[Verdicts, Path]:
     """Runs `suites` (all where empty) and writes the reports. Returns the verdicts and their directory.
 
-    Experiments and profiles of the covering set, or `everything`; with a commit in `since`, of what changed after it.
+    Experiments and profiles of the covering set, or `everything`; with a commit in `since`, of what changed after it;
+    of all that what falls to `shard`.
     """
     chosen = choose(suites)
     catalogue = compose.load(files, environment=os.environ, time_scale=time_scale)
     touched = changes.since(since, catalogue) if since else None
-    plan = _plan(chosen, catalogue, bool(suites), everything, touched)
+    whole = _plan(chosen, catalogue, bool(suites), everything, touched)
+    plan = whole.part(shard) if shard else whole
+    part = shards.described(shard, catalogue, whole.names, whole.together, whole.left_out) if shard else None
 
     def work(bench: Bench, directory: Path) -> Work:
         bench.require_wired()
-        site = Site(bench, directory, progress, plan.pacts, plan.experiments, plan.loads, plan.known)
+        site = Site(
+            bench.catalogue, bench.scale.factor, [directory], plan.known, bench, directory, progress,
+            plan.agreed, plan.pacts, plan.experiments, plan.loads,
+        )  # fmt: skip
         return list(_results(plan.suites, site)), plan.left_out
 
-    return judged(catalogue, "gate", out, work, system(catalogue, time_scale, progress))
+    return judged(catalogue, "gate", out, work, system(catalogue, time_scale, progress), part=part)
 
 
 def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool, touched: Changes | None) -> Plan:
@@ -179,7 +264,7 @@ def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool
         alerts.promised(catalogue)
     pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
     experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
-    known = expected(experiments)
+    known, agreed = expected(experiments), pacts
     if touched:
         pacts, experiments = _narrowed(touched, catalogue, pacts, experiments, left_out)
         chosen = _still(chosen, {"contracts": pacts, "experiments": experiments}, touched, left_out)
@@ -192,7 +277,7 @@ def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool
     profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
     loads = [each for each in profiles if each.profile.gate or everything]
     left_out += [f"load {each.name}" for each in profiles if each not in loads]
-    return Plan(chosen, pacts, experiments, loads, known, tuple(left_out))
+    return Plan(chosen, agreed, pacts, experiments, loads, known, tuple(left_out))
 
 
 def _narrowed(
@@ -264,6 +349,8 @@ def judged(
     out: Path | None,
     work: Callable[[Bench, Path], Work],
     around: AbstractContextManager[None] | None = None,
+    *,
+    part: Part | None = None,
 ) -> tuple[Verdicts, Path]:
     """What `work` judges on the system that runs, or runs within `around`; with its reports, and nothing beside it.
 
@@ -277,6 +364,9 @@ def judged(
             results, left_out = work(bench, directory)
             scale = bench.scale.factor
         verdicts = conclude(results, began, started, scale, left_out)
+        if part:
+            aside = tuple(result for result in results if result not in verdicts.results)
+            verdicts = verdicts.model_copy(update={"part": part.model_copy(update={"set_aside": aside})})
         write(verdicts, directory)
     return verdicts, directory
 
@@ -331,8 +421,10 @@ def conclude(
 
 
 def _unpromised(result: Result) -> bool:
-    """A contract of which nothing was promised yet, or nothing could be asked: it is neither a yes nor a no."""
-    return any(result.facts.get(why) for why in (contracts.PENDING, contracts.NOT_ASKED))
+    """A contract of which nothing was promised yet, or nothing could be asked, or a red experiment that somebody
+    answers for: it is neither a yes nor a no.
+    """
+    return any(result.facts.get(why) for why in (RED, contracts.PENDING, contracts.NOT_ASKED))
 
 
 def write(verdicts: Verdicts, directory: Path) -> Path:
@@ -342,6 +434,10 @@ def write(verdicts: Verdicts, directory: Path) -> Path:
         if result.directory and (Path(result.directory) / JOURNAL).exists():
             histories[result.name] = read(Path(result.directory))
     return report.write(verdicts, histories, directory)
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
 
 
 def now() -> str:
@@ -403,16 +499,22 @@ def opened(state: State) -> Iterator[Bench]:
 
 def _results(chosen: Sequence[str], site: Site) -> Iterator[Result]:
     for name in chosen:
-        judged = 0
-        try:
-            for result in SUITES[name](site):
-                judged += 1
-                site.progress.say(f"{result.verdict.upper():12} {name}: {result.title}")
-                yield result
-        except Exception as error:  # noqa: BLE001 - the other suites still have something to say
-            traceback.print_exc()
-            yield crashed(name, name, f"the suite {name}", f"{type(error).__name__}: {error}")
-        else:
-            if not judged:
-                # A directory that was moved away must not make the gate greener.
-                yield crashed(name, name, f"the suite {name}", "it found nothing to judge")
+        for result in spoken(name, SUITES[name](site)):
+            site.progress.say(f"{result.verdict.upper():12} {name}: {result.title}")
+            yield result
+
+
+def spoken(suite: str, results: Iterable[Result]) -> Iterator[Result]:
+    """Those of a suite. Where it crashes, or says nothing, that is inconclusive, and the other suites still speak."""
+    silent = True
+    try:
+        for result in results:
+            silent = False
+            yield result
+    except Exception as error:  # noqa: BLE001 - the other suites still have something to say
+        traceback.print_exc()
+        yield crashed(suite, suite, f"the suite {suite}", f"{type(error).__name__}: {error}")
+    else:
+        if silent:
+            # A directory that was moved away must not make the gate greener.
+            yield crashed(suite, suite, f"the suite {suite}", "it found nothing to judge")

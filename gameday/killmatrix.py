@@ -24,6 +24,7 @@ from gameday.journal import History
 from gameday.judge import JOURNAL
 from gameday.judge import read as read_history
 from gameday.verdict import Finding, Result, Verdict
+from gameday.waiver import WAIVED
 
 NAME = "kill-matrix"
 FACT = "kill_matrix"
@@ -91,16 +92,12 @@ def judge(matrix: KillMatrix, waivers: Sequence[Waiver], known: Mapping[str, fro
     told: list[str] = []
     for finding in (*_alerts(matrix, known), *_faults(matrix)):
         waiver = waived.pop(finding.subject, None)
-        if waiver and finding.verdict is Verdict.REFUTED and waiver.holds(today):
-            told.append(
-                f"{finding.subject}: {finding.observed}; until {waiver.until} {waiver.owner} says: {waiver.reason}"
-            )
-        elif waiver:
-            findings.append(_with(finding, waiver, today))
+        if waiver and waiver.excuses(finding, today):
+            told.append(waiver.told(f"{finding.subject}: {finding.observed}"))
         else:
-            findings.append(finding)
+            findings.append(waiver.useless(finding, today) if waiver else finding)
     title = "Each alert was seen to fire, and each fault was heard"
-    facts = {FACT: matrix.facts(), "waived": told}
+    facts = {FACT: matrix.facts(), WAIVED: told}
     return Result(suite="alerts", name=NAME, title=title, findings=tuple(findings), facts=facts)
 
 
@@ -222,23 +219,8 @@ def _unsure(row: Row) -> list[str]:
     return [f"{name}: {cell.why}" for name, cell in row.cells.items() if cell.why]
 
 
-def _with(finding: Finding, waiver: Waiver, today: date) -> Finding:
-    """A waiver that is of no use is told where it would have been."""
-    if not waiver.holds(today):
-        why = f"its waiver ended on {waiver.until} ({_by(waiver)})"
-    elif finding.verdict is Verdict.CONFIRMED:
-        why = f"its waiver is not needed any more: remove it ({_by(waiver)})"
-    else:
-        why = "a waiver does not stand for what nobody knows"
-    return finding.model_copy(update={"detail": "; ".join(filter(None, (finding.detail, why)))})
-
-
 def _finding(subject: str, verdict: Verdict, expected: str, observed: str, detail: str) -> Finding:
     return Finding(check=NAME, subject=subject, verdict=verdict, expected=expected, observed=observed, detail=detail)
-
-
-def _by(waiver: Waiver) -> str:
-    return f"by {waiver.owner}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -80,11 +80,11 @@ class Finding(BaseModel):
 
 
 class Result(BaseModel):
-    """One judged thing: an experiment, a contract, a load profile, a pair of an edge and a fault."""
+    """One judged thing: an experiment, a contract, a load profile, a case of an exploration; `gate`: a part of one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    suite: Literal["contracts", "experiments", "load", "alerts", "dashboards", "exploration"]
+    suite: Literal["contracts", "experiments", "load", "alerts", "dashboards", "exploration", "gate"]
     name: Text
     title: Text
     findings: tuple[Finding, ...]
@@ -95,6 +95,25 @@ class Result(BaseModel):
     @property
     def verdict(self) -> Verdict:
         return worst(finding.verdict for finding in self.findings)
+
+
+class Part(BaseModel):
+    """Which of the `of` shards of a gate this was, and what it judged without a finding. The rest is the same of all.
+
+    `planned`: by suite the names of what all shards run; `together`: the suites that judge when all have run.
+    `catalogue` is a digest of what a gate reads of the project, `commit` is empty outside of a repository.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int
+    set_aside: tuple[Result, ...] = ()
+    of: int
+    commit: str
+    catalogue: str
+    planned: dict[str, tuple[str, ...]]
+    together: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 class Verdicts(BaseModel):
@@ -111,3 +130,4 @@ class Verdicts(BaseModel):
     left_out: tuple[str, ...] = ()
     verdict: Verdict
     exit_code: int
+    part: Part | None = None

@@ -6,12 +6,12 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from gameday import waiver
 from gameday.catalogue import Catalogue
 from gameday.durations import seconds
 from gameday.errors import InputError, Problem
@@ -113,14 +113,11 @@ class Queue(Alert):
     severity: Severity = "ticket"
 
 
-class Waiver(_Strict):
-    """Until the day `until`, `owner` answers for an alert that nothing fires, or an experiment that no alert hears."""
+class Waiver(waiver.Waiver):
+    """For an alert that nothing fires, or an experiment that no alert hears."""
 
     alert: Name | None = None
     experiment: Slug | None = None
-    reason: str = Field(min_length=1)
-    owner: str = Field(min_length=1)
-    until: date
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -131,9 +128,6 @@ class Waiver(_Strict):
     @property
     def subject(self) -> str:
         return f"alert {self.alert}" if self.alert else f"experiment {self.experiment}"
-
-    def holds(self, today: date) -> bool:
-        return today <= self.until
 
 
 class Slos(_Strict):
@@ -240,7 +234,7 @@ def _explain(kind: str, location: tuple[str | int, ...], text: str) -> tuple[str
 
 def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
     yield from _duplicates(where, slos)
-    yield from _waived_strangers(where, slos)
+    yield from _waived_strangers(where, slos, catalogue)
     yield from _strange_queues(where, slos, catalogue)
     kept = _retention(catalogue)
     for index, slo in enumerate(slos.slo):
@@ -278,13 +272,15 @@ def _strange_queues(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator
             yield where.problem(("queue", index, "queue"), "no queue of a consumer", mend, queue.queue)
 
 
-def _waived_strangers(where: _Lines, slos: Slos) -> Iterator[Problem]:
-    known = {alert.alert for alert in slos.alerts}
-    for index, waiver in enumerate(slos.waiver):
-        if waiver.alert and waiver.alert not in known:
-            yield where.problem(
-                ("waiver", index, "alert"), "no such alert", suggestion(waiver.alert, known), waiver.alert
-            )
+def _waived_strangers(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
+    known = {
+        "alert": {alert.alert for alert in slos.alerts},
+        "experiment": {path.stem for path in (catalogue.directory / "experiments").glob("*.yaml")},
+    }
+    for index, each in enumerate(slos.waiver):
+        for key, name in (("alert", each.alert), ("experiment", each.experiment)):
+            if name and name not in known[key]:
+                yield where.problem(("waiver", index, key), f"no such {key}", suggestion(name, known[key]), name)
 
 
 def _wrong_arm(where: _Lines, location: tuple[str | int, ...], arm: Arm, slo: Slo, kept: str) -> Iterator[Problem]:

@@ -40,7 +40,8 @@ def small() -> Iterator[Path]:
 
 
 def waive_all_but(proven: str, slos: Path) -> None:
-    text = slos.read_text()
+    # The others wait for experiments that are not here.
+    text = slos.read_text().partition("[[waiver]]")[0]
     others = [alert for alert in re.findall(r'^alert = "(\w+)"', text, re.MULTILINE) if alert != proven]
     waivers = [
         f'[[waiver]]\nalert = "{each}"\nreason = "told elsewhere"\nowner = "tests"\nuntil = 2999-01-01'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gameday import changes, cover, experiment, gate
+from gameday import changes, contracts, cover, experiment, gate
 from gameday.catalogue import Catalogue, compose
 from gameday.errors import InputError
 
@@ -111,6 +111,7 @@ def test_a_gate_runs_what_is_touched_and_says_what_is_not(repository: Repository
     assert plan.suites == ["contracts", "experiments", "load"]
     assert {"search-svc"} <= {name for pact in plan.pacts for name in (pact.consumer, pact.provider)}
     assert all("search-svc" in (pact.consumer, pact.provider) for pact in plan.pacts)
+    assert not list(contracts.missing(repository.catalogue, plan.agreed or ())), "what is left out is not missing"
     every = experiment.check(experiment.files(repository.directory), repository.catalogue)
     about = {each.name for each in every if "search-svc" in cover.touches(each, repository.catalogue)}
     ran = {each.name for each in plan.experiments}
@@ -132,3 +133,14 @@ def test_what_belongs_to_nobody_runs_everything(repository: Repository) -> None:
     plan = repository.plan()
     assert plan.suites == ["contracts", "experiments", "load", "alerts"]
     assert len(plan.pacts) == 22
+
+
+def test_the_commit_that_stands_here_is_told_with_what_was_changed_since(repository: Repository) -> None:
+    clean = changes.commit(repository.directory)
+    assert len(clean) == 40
+    repository.write("system/search/code.py", "2")
+    two = changes.commit(repository.directory)
+    repository.write("system/search/code.py", "3")
+    assert two.startswith(f"{clean}+")
+    assert len({clean, two, changes.commit(repository.directory)}) == 3
+    assert changes.commit(Path("/")) == ""

@@ -37,7 +37,7 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     @contextmanager
     def bench(*_: object) -> Iterator[Any]:
-        yield SimpleNamespace(require_wired=lambda: None, scale=TimeScale(30))
+        yield SimpleNamespace(require_wired=lambda: None, scale=TimeScale(30), catalogue=None)
 
     monkeypatch.setattr(gate, "system", nothing)
     monkeypatch.setattr(gate, "opened", bench)
