@@ -84,7 +84,7 @@ class Result(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    suite: Literal["contracts", "experiments", "load", "alerts", "dashboards", "exploration", "gate"]
+    suite: Literal["contracts", "experiments", "load", "alerts", "dashboards", "exploration", "lint", "gate"]
     name: Text
     title: Text
     findings: tuple[Finding, ...]

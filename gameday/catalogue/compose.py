@@ -12,7 +12,7 @@ from gameday.catalogue.document import Map, Mark, at, entries
 from gameday.catalogue.edges import Stated
 from gameday.catalogue.extension import ServiceKeys, SystemKeys, TimerKeys
 from gameday.catalogue.merge import merge
-from gameday.catalogue.model import Catalogue, Telemetry, Timer
+from gameday.catalogue.model import Catalogue, Telemetry, Timer, Waiver
 from gameday.catalogue.project import Project
 from gameday.catalogue.services import Reader, links
 from gameday.errors import InputError, Problem
@@ -155,6 +155,7 @@ class _Assembly:
             preload=system.preload,
             routes=system.routes,
             entry=system.entry,
+            waivers=tuple(Waiver(**each.model_dump()) for each in system.waivers),
             extension=self.read.document.get(extension.KEY) or {},
             names=names,
         )
@@ -223,7 +224,7 @@ class _Assembly:
         for name, reader in readers.items():
             providers = [provider for provider, *_ in reader.dependencies()]
             providers += [provider for provider, *_ in links(reader.source)]
-            providers += [*keys[name].on_loss, *keys[name].kind]
+            providers += [*keys[name].on_loss, *keys[name].kind, *keys[name].streams]
             for provider in dict.fromkeys(providers):
                 # What is not required may be missing.
                 if provider in self.sources and provider != name:

@@ -181,17 +181,19 @@ def _extension(view: View, start: Mark) -> Iterator[Problem]:
         ("telemetry", "alertmanager"): telemetry.alertmanager,
         ("telemetry", "traces"): telemetry.traces,
     }
-    for path, name in named.items():
-        yield from _named(view, view.document, (extension.KEY, *path), [], name=name, start=start)
+    for named_at, service in named.items():
+        yield from _named(view, view.document, (extension.KEY, *named_at), [], name=service, start=start)
     for consumer, keys in view.keys.items():
-        inside = [("on-loss", provider) for provider in keys.on_loss] + [("kind", provider) for provider in keys.kind]
-        for path in inside:
-            prefix = ["services", consumer]
-            yield from _named(view, view.sources[consumer], (extension.KEY, *path), prefix, name=path[-1], start=start)
+        inside: list[tuple[str, str | int, str]] = [("on-loss", name, name) for name in keys.on_loss]
+        inside += [("kind", name, name) for name in keys.kind]
+        inside += [("streams", index, name) for index, name in enumerate(keys.streams)]
+        for key, place, name in inside:
+            path = (extension.KEY, key, place)
+            yield from _named(view, view.sources[consumer], path, ["services", consumer], name=name, start=start)
 
 
 def _named(
-    view: View, tree: Map, path: tuple[str, ...], prefix: list[str], *, name: str | None, start: Mark
+    view: View, tree: Map, path: Sequence[str | int], prefix: Sequence[str | int], *, name: str | None, start: Mark
 ) -> Iterator[Problem]:
     if name is not None and name not in view.sources:
         mark = locate(tree, path, start)

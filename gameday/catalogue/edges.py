@@ -91,6 +91,7 @@ def _finished(key: tuple[str, str, int | None], draft: _Draft, keys: ServiceKeys
         evidence=tuple(each for each in Evidence if each in draft.evidence),
         env=tuple(dict.fromkeys(draft.env)),
         on_loss=keys.on_loss.get(provider),
+        streamed=provider in keys.streams,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -48,6 +49,16 @@ class TelemetryKeys(_Strict):
     slos: str | None = None
 
 
+class WaiverKeys(_Strict):
+    """Until the day `until`, `owner` answers for what the rule `lint` of `gameday lint` finds of `subject`."""
+
+    lint: str
+    subject: str
+    reason: Annotated[str, StringConstraints(min_length=1)]
+    owner: Annotated[str, StringConstraints(min_length=1)]
+    until: date
+
+
 class SystemKeys(_Strict):
     """The keys at the top of the file."""
 
@@ -56,6 +67,7 @@ class SystemKeys(_Strict):
     preload: tuple[str, ...] = ()
     entry: str | None = None
     routes: tuple[Route, ...] = ()
+    waivers: tuple[WaiverKeys, ...] = ()
 
 
 class StatesKeys(_Strict):
@@ -76,6 +88,8 @@ class ServiceKeys(_Strict):
     publishes: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
     provider_states: StatesKeys | None = Field(default=None, alias="provider-states")
 
 
@@ -118,6 +132,8 @@ def _model_at(model: type[BaseModel], inside: list[str | int]) -> type[BaseModel
         return TimerKeys
     if inside[:1] == ["provider-states"]:
         return StatesKeys
+    if inside[:1] == ["waivers"]:
+        return WaiverKeys
     return TelemetryKeys if inside[:1] == ["telemetry"] else model
 
 

@@ -133,12 +133,16 @@ def by_scheme(scheme: str | None) -> tuple[EdgeKind, int | None] | None:
 
 
 def by_image(service: Service) -> tuple[EdgeKind, int] | None:
-    match = _IMAGE_NAME.fullmatch(service.image or "")
-    if not match:
-        return None
+    return IMAGES.get(image_name(service))
+
+
+def image_name(service: Service) -> str:
+    """The last part of the image's name, without its tag; empty where there is none."""
     # mcr.microsoft.com/mssql/server
-    name = "mssql" if "mssql/" in (service.image or "") else match["name"]
-    return IMAGES.get(name)
+    if "mssql/" in (service.image or ""):
+        return "mssql"
+    match = _IMAGE_NAME.fullmatch(service.image or "")
+    return match["name"] if match else ""
 
 
 def only_port(service: Service) -> int | None:

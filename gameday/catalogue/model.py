@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ class Edge:
     """consumer -> provider over one endpoint.
 
     `port` is the provider's container port, None where nothing says which.
-    `env` names the consumer's environment keys that declare the edge.
+    `env` names the consumer's environment keys that declare the edge. What is `streamed`
+    reaches users as it comes, so that nobody waits for the end of it.
     """
 
     consumer: str
@@ -56,6 +58,7 @@ class Edge:
     evidence: tuple[Evidence, ...] = field(compare=False)
     env: tuple[str, ...] = field(default=(), compare=False)
     on_loss: OnLoss | None = field(default=None, compare=False)
+    streamed: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -116,6 +119,7 @@ class Service:
 
     `sources` are paths of what it is built of, relative to the project; none: all of its build context.
     `consumes` are the events of which it takes messages, from a queue each: `<service>.<event>`.
+    `loads` are the models that it holds in memory; `written` says where each environment key stands.
     `number` says which of several replicas it is; None in a catalogue, and where there is only one.
     """
 
@@ -123,6 +127,7 @@ class Service:
     location: Location
     image: str | None = None
     build: Path | None = None
+    dockerfile: str | None = None
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     working_dir: str | None = None
@@ -139,6 +144,8 @@ class Service:
     provider_states: ProviderStates | None = None
     sources: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
+    written: Mapping[str, Location] = field(default_factory=dict, compare=False)
     number: int | None = None
 
     @property
@@ -167,6 +174,17 @@ class Timer:
 
     def scaled(self, factor: float) -> float:
         return max(self.value / factor, min(self.floor, self.value))
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """Until the day `until`, `owner` answers for what the rule `lint` of `gameday lint` finds of `subject`."""
+
+    lint: str
+    subject: str
+    reason: str
+    owner: str
+    until: date
 
 
 @dataclass(frozen=True)
@@ -204,6 +222,7 @@ class Catalogue:
     preload: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     entry: str | None = None
+    waivers: tuple[Waiver, ...] = ()
     extension: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 

@@ -54,6 +54,7 @@ class Reader:
             location=Location(self.here.file, self.here.line),
             image=self.source.get("image"),
             build=self.build(),
+            dockerfile=self.dockerfile(),
             command=self.words("command"),
             entrypoint=self.words("entrypoint"),
             working_dir=self.source.get("working_dir"),
@@ -70,6 +71,8 @@ class Reader:
             provider_states=_states(keys),
             sources=keys.sources,
             consumes=keys.consumes,
+            loads=keys.loads,
+            written=self.written(),
         )
 
     def complain(self, mark: Mark, message: str, mend: str, *path: str | int, value: Any = None) -> None:
@@ -90,6 +93,12 @@ class Reader:
         context = build.get("context")
         mark = build.marks.get("context", self.source.marks["build"])
         return self.project.path(context if isinstance(context, str) else ".", mark)
+
+    def dockerfile(self) -> str | None:
+        """Which file of the build context, and which target of it, where the file says so."""
+        build = self.source.get("build")
+        told = (build.get("dockerfile"), build.get("target")) if isinstance(build, Map) else ()
+        return ":".join(str(each) for each in told if each is not None) or None
 
     def words(self, key: str) -> tuple[str, ...] | None:
         value = self.source.get(key)
@@ -112,6 +121,12 @@ class Reader:
             else:
                 result[key] = given
         return result
+
+    def written(self) -> dict[str, Location]:
+        """Where the file itself says what an environment key is; nothing of what an env_file brings."""
+        listed = self.source.get("environment")
+        found = entries(listed) if isinstance(listed, Map) else ()
+        return {key: Location(mark.file, mark.line) for key, _, mark in found}
 
     def env_files(self) -> dict[str, str]:
         result: dict[str, str] = {}

@@ -22,6 +22,7 @@ COMMANDS = (
     "down",
     "env",
     "edges",
+    "lint",
     "gate",
     "experiment",
     "explore",

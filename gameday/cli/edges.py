@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from gameday.catalogue import Catalogue, Edge
 
 EXAMPLE = "Example: $ gameday edges -f docker-compose.yml --json"
-_ANSWER_SECONDS = 5.0
 _WIDEST = 10_000
 
 
@@ -66,23 +65,15 @@ def _row(edge: Edge) -> dict[str, Any]:
 
 def _connections(catalogue: Catalogue) -> list[tuple[str, str, int | None]]:
     """What the supervisor of this very system saw; nothing where none answers."""
-    from gameday.control import Control
-    from gameday.errors import GamedayError, InputError
-    from gameday.state import State
+    from gameday.cli._running import ANSWER_SECONDS, supervisor
+    from gameday.errors import GamedayError
 
     try:
-        control = Control.connect(State.find(catalogue.directory).directory)
-    except InputError:
+        with supervisor(catalogue) as control:
+            seen = control.call("connections", timeout=ANSWER_SECONDS) if control else ()
+    except GamedayError as error:
+        print(f"gameday: observed edges are missing: {error}", file=sys.stderr)
         return []
-    with control:
-        try:
-            status = control.call("status", timeout=_ANSWER_SECONDS)
-            if [Path(file).resolve() for file in status["files"]] != list(catalogue.files):
-                return []
-            seen = control.call("connections", timeout=_ANSWER_SECONDS)
-        except GamedayError as error:
-            print(f"gameday: observed edges are missing: {error}", file=sys.stderr)
-            return []
     return [(each["from"], each["to"], each["port"]) for each in seen]
 
 

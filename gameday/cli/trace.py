@@ -33,19 +33,18 @@ def run(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Draw the waterfall of a trace, or list the newest traces."""
+    from gameday.cli._running import traces
     from gameday.control import Control
     from gameday.state import State
-    from gameday.tools.jaeger import Jaeger
 
     system = catalogue(file)
-    store = system.telemetry.traces
-    if store is None:
+    if system.telemetry.traces is None:
         raise InputError(
             [Problem("nothing keeps traces here", mend="name a service under x-gameday: telemetry: traces")]
         )
     with Control.connect(State.find(system.directory).directory) as control:
-        ports = control.call("endpoints")[store]
-    with closing(Jaeger.at(ports)) as jaeger:
+        store = traces(system, control)
+    with closing(store) as jaeger:
         if identifier:
             _show(jaeger.trace(identifier), identifier, as_json)
         else:

@@ -16,11 +16,16 @@ TIMEOUT_SECONDS = 5.0
 # Where Jaeger answers queries.
 _QUERY_PORT = "16686"
 _ERROR = ("STATUS_CODE_ERROR", 2)
+# OTLP's numbers of a span's kind.
+_KINDS = ("", "internal", "server", "client", "producer", "consumer")
 
 
 @dataclass(frozen=True)
 class Span:
-    """`start` and `end` are seconds since the epoch; `parent` is empty at the root."""
+    """`start` and `end` are seconds since the epoch; `parent` is empty at the root.
+
+    `kind` is server, client, producer, consumer or internal; empty where nobody said.
+    """
 
     trace: str
     id: str
@@ -31,6 +36,7 @@ class Span:
     end: float
     error: str | None
     attributes: Mapping[str, Any]
+    kind: str = ""
 
 
 class Jaeger:
@@ -120,7 +126,16 @@ def _span(told: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
         end=int(told["endTimeUnixNano"]) / 1e9,
         error=status.get("message", "") if status.get("code") in _ERROR else None,
         attributes=dict(_attributes(told)),
+        kind=_kind(told.get("kind", 0)),
     )
+
+
+def _kind(told: int | str) -> str:
+    """JSON has it as a number, or as a word such as SPAN_KIND_SERVER."""
+    if isinstance(told, int):
+        return _KINDS[told] if told < len(_KINDS) else ""
+    name = told.removeprefix("SPAN_KIND_").lower()
+    return name if name in _KINDS else ""
 
 
 def _attributes(told: Mapping[str, Any]) -> list[tuple[str, Any]]:

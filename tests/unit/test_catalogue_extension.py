@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from gameday.catalogue.extension import KEY, ServiceKeys, StatesKeys, SystemKeys, TelemetryKeys, TimerKeys
+from gameday.catalogue.extension import KEY, ServiceKeys, StatesKeys, SystemKeys, TelemetryKeys, TimerKeys, WaiverKeys
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compose.md").read_text()
 SYSTEM, SERVICE = (YAML(typ="safe").load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
@@ -24,6 +24,7 @@ def test_the_page_shows_every_key_and_no_other() -> None:
     assert set(top) == keys(SystemKeys)
     assert set(top["telemetry"]) == keys(TelemetryKeys)
     assert set(top["timers"]["RETRY_SECONDS"]) == keys(TimerKeys)
+    assert set(top["waivers"][0]) == keys(WaiverKeys)
     assert set(one) == keys(ServiceKeys)
     assert set(one["provider-states"]) == keys(StatesKeys)
 

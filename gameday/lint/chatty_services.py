@@ -1,0 +1,38 @@
+"""One request of a user makes many calls over the same edge."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gameday.lint.requests import measured
+from gameday.lint.rule import Look, Rule, Smell, System
+
+
+def look(system: System) -> Look:
+    if not system.requests:
+        return Look(unseen=[system.untraced])
+    counts: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    for request in system.requests:
+        for edge, count in Counter(call.edge for call in request.calls).items():
+            counts.setdefault((request.route, edge), []).append((count, request.trace))
+    found, few = measured(counts)
+    smells = [
+        Smell(
+            f"{each.route} over {each.edge}",
+            f"{each.value:.0f} calls for one request (95th percentile of {each.n}, limit {system.limits.calls}), "
+            f"such as gameday trace {each.trace}",
+            system.place(each.edge),
+        )
+        for each in found
+        if each.value > system.limits.calls
+    ]
+    return Look(smells, f"{len(found)} edges of routes in traces" if found else "", few)
+
+
+RULE = Rule(
+    "chatty-services",
+    "A request calls each provider a few times at most",
+    "each call adds its wait and its chance to fail, and the load of the provider grows with every item of an answer",
+    "ask for all items in one call, keep answers that are the same for many, or move the data to where it is needed",
+    look,
+)
