@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gameday.catalogue import Catalogue
     from gameday.lint import Limits, System
 
-EXAMPLE = "Example: $ gameday lint -f docker-compose.yml"
+EXAMPLE = "Example: $ gameday lint -f docker-compose.yml --traces 0"
 _SCALE = 1.0
 
 
@@ -29,7 +29,9 @@ def run(
     calls: int = typer.Option(5, "--calls", min=1, help="Calls on one edge for one request that are not too many."),
     wait: str = typer.Option("2s", "--wait", help="How long a request may wait for one call."),
     dependencies: int = typer.Option(3, "--dependencies", min=1, help="Models that one service may load and ask."),
-    traces: int = typer.Option(500, "--traces", min=1, max=10_000, help="How many of the newest traces to read."),
+    traces: int = typer.Option(
+        500, "--traces", min=0, max=10_000, help="How many of the newest to read. 0: the file alone."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the findings as JSON."),
 ) -> None:
     """Find what makes a system of AI services slow, fragile or hard to change.
@@ -47,11 +49,13 @@ def run(
 
 
 def _system(described: Catalogue, limits: Limits, newest: int) -> System:
-    """With what was observed, where this very system runs."""
+    """With what was observed, where this very system runs, unless the file alone is to be read."""
     from gameday.catalogue.edges import observe
     from gameday.cli import _running
     from gameday.lint import System, read
 
+    if not newest:
+        return System(described, limits=limits)
     with _running.supervisor(described) as control:
         if control is None:
             return System(described, limits=limits)

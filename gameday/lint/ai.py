@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from gameday.catalogue import Catalogue, Service
+from gameday.catalogue import Catalogue, Edge, EdgeKind, Service
 from gameday.catalogue.endpoints import words
 from gameday.catalogue.kinds import image_name
 
@@ -23,6 +23,11 @@ _LANGUAGE_WORDS = {
 }  # fmt: skip
 _MODEL_WORDS = {"EMBEDDER", "EMBEDDING", "EMBEDDINGS", "INFERENCE", "MODEL", "PREDICTOR", "RERANKER", "TRITON"}
 _SECRETS = {"KEY", "TOKEN"}
+# What scrapes, probes and collects asks for no more than how a model is.
+_LOOKS_ON = {
+    "alloy", "blackbox-exporter", "grafana", "jaeger", "opentelemetry-collector", "opentelemetry-collector-contrib",
+    "prometheus", "telegraf", "vmagent",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,15 @@ def providers(catalogue: Catalogue) -> Mapping[str, Known]:
         elif service.loads and service.name not in found:
             found[service.name] = Known("x-gameday.loads", language=False)
     return found
+
+
+def asked(catalogue: Catalogue) -> Iterator[Edge]:
+    """The edges over which a service asks a model."""
+    models = providers(catalogue)
+    for edge in catalogue.edges:
+        looks_on = image_name(catalogue.services[edge.consumer]) in _LOOKS_ON
+        if edge.provider in models and edge.kind is not EdgeKind.MESSAGE and not looks_on:
+            yield edge
 
 
 def foreign(catalogue: Catalogue, service: Service) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ def look(system: System) -> Look:
         for each in found
         if each.value > system.limits.calls
     ]
-    return Look(smells, f"{len(found)} edges of routes in traces" if found else "", few)
+    return Look(smells, f"edges of routes in traces: {len(found)}" if found else "", few)
 
 
 RULE = Rule(

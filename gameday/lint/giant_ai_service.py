@@ -21,17 +21,17 @@ def look(system: System) -> Look:
         for name, models in held.items()
         if len(models) > system.limits.dependencies or (whole >= _FEWEST and len(models) > whole / 2)
     ]
-    return Look(smells, f"{whole} dependencies on models in {sum(map(bool, held.values()))} services")
+    return Look(smells, f"dependencies on models: {whole}, in services: {sum(map(bool, held.values()))}")
 
 
 def _held(system: System) -> Mapping[str, list[str]]:
     """By service the models that it loads or asks. The service that users reach first only passes requests on."""
-    models = ai.providers(system.catalogue)
+    edges = list(ai.asked(system.catalogue))
     held: dict[str, set[str]] = {}
     for name, service in system.catalogue.services.items():
-        asked = {edge.provider for edge in system.catalogue.edges if edge.consumer == name and edge.provider in models}
         held[name] = {*service.loads, *(vendor for vendor, _ in ai.foreign(system.catalogue, service))}
-        held[name] |= set() if name == system.catalogue.entry else asked
+        if name != system.catalogue.entry:
+            held[name] |= {edge.provider for edge in edges if edge.consumer == name}
     return {name: sorted(found) for name, found in held.items()}
 
 

@@ -37,7 +37,7 @@ def _declared(system: System) -> Look:
         for edge in system.catalogue.edges
         if edge.provider in models and edge.consumer in waiting and _waits(edge)
     ]
-    return Look(smells, f"{len(models)} language models ({', '.join(sorted(models))}) behind {system.catalogue.entry}")
+    return Look(smells, f"language models behind {system.catalogue.entry}: {', '.join(sorted(models))}")
 
 
 def _waiting(catalogue: Catalogue) -> set[str]:
@@ -73,7 +73,7 @@ def _traced(system: System) -> Look:
         for each in found
         if each.value > system.limits.seconds
     ]
-    return Look(smells, f"{len(found)} edges of routes in traces" if found else "", few)
+    return Look(smells, f"edges of routes in traces: {len(found)}" if found else "", few)
 
 
 def _longest(request: Request, streamed: set[str], limit: float) -> Iterator[tuple[str, float]]:

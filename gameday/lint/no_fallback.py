@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gameday.catalogue.model import EdgeKind
 from gameday.lint import ai
 from gameday.lint.rule import Look, Rule, Smell, System
 
 
 def look(system: System) -> Look:
     models = ai.providers(system.catalogue)
-    asked = [edge for edge in system.catalogue.edges if edge.provider in models and edge.kind is not EdgeKind.MESSAGE]
+    asked = list(ai.asked(system.catalogue))
     smells = {
         edge.name: Smell(
             edge.name,
@@ -22,7 +21,7 @@ def look(system: System) -> Look:
         if edge.on_loss is None
     }
     said = Counter(edge.on_loss.value for edge in asked if edge.on_loss)
-    seen = f"{len(asked)} edges to models: {', '.join(f'{count} {loss}' for loss, count in said.items())}"
+    seen = f"edges to models: {', '.join(f'{count} {loss}' for loss, count in said.items()) or len(asked)}"
     return Look(list(smells.values()), seen if asked else "", list(_outside(system)) or _nothing(models))
 
 

@@ -45,7 +45,7 @@ def look(system: System) -> Look:
     caches = sorted(
         f"{store}/{name}" for (store, name), users in shared.items() if all(one.expendable for one in users)
     )
-    seen = f"{len(databases)} databases in {len({store for store, _ in databases})} stores" if databases else ""
+    seen = f"databases: {len(databases)}, in stores: {len({store for store, _ in databases})}" if databases else ""
     passed = f"; shared as a cache: {', '.join(caches)}" if caches else ""
     unseen = list(_unseen(system.catalogue, tenants))
     return Look(smells, seen and seen + passed, unseen if seen or unseen else ["no edge to a database is known"])

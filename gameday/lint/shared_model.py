@@ -31,7 +31,7 @@ def look(system: System) -> Look:
     # Weights that are part of an image show in no file.
     silent = [name for name, known in ai.providers(system.catalogue).items() if not _told(system, name)]
     unseen = [f"which model {name} loads: it does not say so in x-gameday.loads" for name in silent]
-    return Look(smells, f"{len(holders)} models" if holders else "", unseen or ([] if holders else [_NOTHING]))
+    return Look(smells, f"models: {len(holders)}" if holders else "", unseen or ([] if holders else [_NOTHING]))
 
 
 _NOTHING = "no service of the file says which model it loads (x-gameday.loads)"

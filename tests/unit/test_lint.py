@@ -89,7 +89,7 @@ def test_two_databases_of_one_server_are_not_shared(load: Load, orders: str, sto
     assert found("shared-database", system) == {}
     result = of("shared-database", system)
     assert result and result.verdict is Verdict.CONFIRMED
-    assert "2 databases in 1 stores" in result.findings[0].observed
+    assert "databases: 2, in stores: 1" in result.findings[0].observed
 
 
 def test_a_web_server_and_its_worker_of_the_same_image_are_one_service(load: Load) -> None:
@@ -174,6 +174,11 @@ def test_a_model_without_a_word_on_its_loss_is_found(load: Load) -> None:
     assert findings["chat->llm"].line == 11
     said = AI.replace("[spam]}\n  picks", "[spam], on-loss: {llm: clean-error}}\n  picks")
     assert set(found("no-fallback", System(load(said)))) == {"gateway->chat"}
+
+
+def test_who_only_looks_at_a_model_needs_no_fallback(load: Load) -> None:
+    watched = AI + "  metrics: {image: prom/prometheus, environment: {OPENAI_URL: 'http://llm:8000'}}\n"
+    assert set(found("no-fallback", System(load(watched)))) == {"chat->llm", "gateway->chat"}
 
 
 def test_a_model_outside_of_the_file_is_told(load: Load) -> None:
