@@ -22,7 +22,7 @@ CLOSED, OPEN = 0.0, 2.0
 def check(history: History, expectation: Breaker, scale: TimeScale) -> Finding:
     view = View(history)
     samples = view.samples(METRIC, edge=expectation.edge)
-    opened, closed = _opened(view, samples), _closed(view, samples)
+    opened, closed = opened_after(view, samples), closed_after(view, samples)
     doubt = _doubt(view, samples)
     verdict, detail = (Verdict.INCONCLUSIVE, doubt) if doubt else _judge(view, expectation, scale, opened, closed)
     return Finding(
@@ -41,7 +41,7 @@ def spoken(view: View, expectation: Breaker, window: str) -> bool:
     if window == "control":
         span = view.window("control")
         return span is not None and any(sample.wall in span and sample.value == CLOSED for sample in samples)
-    return (_opened(view, samples) if window == "fault" else _closed(view, samples)) is not None
+    return (opened_after(view, samples) if window == "fault" else closed_after(view, samples)) is not None
 
 
 def unrest(view: View, expectation: Breaker, span: Span) -> str:
@@ -51,7 +51,7 @@ def unrest(view: View, expectation: Breaker, span: Span) -> str:
     return f"the breaker of {expectation.edge} was not closed" if odd else ""
 
 
-def _opened(view: View, samples: Sequence[Sample]) -> float | None:
+def opened_after(view: View, samples: Sequence[Sample]) -> float | None:
     """Seconds from the fault in force to the first sample that shows the breaker open."""
     if view.fault is None:
         return None
@@ -59,7 +59,7 @@ def _opened(view: View, samples: Sequence[Sample]) -> float | None:
     return walls[0] - view.fault.start if walls else None
 
 
-def _closed(view: View, samples: Sequence[Sample]) -> float | None:
+def closed_after(view: View, samples: Sequence[Sample]) -> float | None:
     """Seconds from the undo to the first sample from which on the breaker stayed closed."""
     if view.recovery is None:
         return None

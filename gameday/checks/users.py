@@ -148,9 +148,7 @@ def _recovery(view: View, expectation: Users, scale: TimeScale, control: Sequenc
     """The last answer that did not look like the control window, counted from the undo."""
     if expectation.recovers is None or view.undone is None:
         return Verdict.CONFIRMED, ""
-    after = _in(view, expectation, view.recovery)
-    before = _Before.of(expectation, control)
-    odd = [request for request in after if not before.looks(request)]
+    after, odd = _in(view, expectation, view.recovery), _odd(view, expectation, control)
     took = (odd[-1].intended - view.undone) if odd else 0.0
     limit = scale.real(expectation.recovers.limit, view.slack("users"))
     clean = len([request for request in after if not odd or request.intended > odd[-1].intended])
@@ -163,6 +161,20 @@ def _recovery(view: View, expectation: Users, scale: TimeScale, control: Sequenc
     if clean < needed:
         return Verdict.INCONCLUSIVE, f"only {clean} requests showed that the route is back, {needed} are needed"
     return Verdict.CONFIRMED, f"as before {text(took)} after the undo (allowed {text(limit)})"
+
+
+def _odd(view: View, expectation: Users, control: Sequence[Request]) -> Sequence[Request]:
+    """The answers after the undo that do not look like those of the control window."""
+    before = _Before.of(expectation, control)
+    return [request for request in _in(view, expectation, view.recovery) if not before.looks(request)]
+
+
+def returned(view: View, expectation: Users) -> float | None:
+    """Seconds from the undo to the last answer that is not as before; None where the route did not come back."""
+    if view.undone is None or not _returned(view, expectation):
+        return None
+    odd = _odd(view, expectation, _in(view, expectation, view.window("control")))
+    return odd[-1].intended - view.undone if odd else 0.0
 
 
 def _returned(view: View, expectation: Users) -> bool:

@@ -36,6 +36,7 @@ COMMANDS = (
     "recover",
     "toxiproxy",
     "runs",
+    "diff",
     "doctor",
 )
 
