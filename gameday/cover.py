@@ -1,15 +1,16 @@
 """Which experiments the gate runs: few that break together all that any of them breaks.
 
 An experiment covers the families of its faults, each edge that they break, each breaker that it expects
-to open, each queue that it expects to fill and each alert that it expects to fire. A set that covers
-whatever all experiments cover is found greedily (Chvatal 1979): the experiment that adds the most,
-again and again.
+to open, each queue that it expects to fill, each alert that it expects to fire and each panel that it moves.
+A set that covers whatever all experiments cover is found greedily (Chvatal 1979): the experiment that adds
+the most, again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from gameday.catalogue import Catalogue
@@ -28,12 +29,17 @@ class Cover:
     left_out: Sequence[str]
 
 
-def cover(experiments: Sequence[Experiment], catalogue: Catalogue, most: int = MOST) -> Cover:
-    """At most `most` of `experiments`, and the same ones each time.
+def cover(
+    experiments: Sequence[Experiment],
+    catalogue: Catalogue,
+    moved: Mapping[str, Collection[tuple[str, str]]] = MappingProxyType({}),
+    most: int = MOST,
+) -> Cover:
+    """At most `most` of `experiments`, and the same ones each time. `moved`: by experiment the panels, board and title.
 
     Where two add as much, it is the one that covers more, then the first by name.
     """
-    breaks = {each.name: covers(each, catalogue) for each in experiments}
+    breaks = {each.name: covers(each, catalogue) | _panels(each, moved.get(each.name, ())) for each in experiments}
     covered: set[str] = set()
     chosen: list[Experiment] = []
     rest = sorted(experiments, key=lambda each: each.name)
@@ -62,6 +68,11 @@ def covers(experiment: Experiment, catalogue: Catalogue) -> set[str]:
         edges = catalogue.find(target) or tuple(catalogue.consumers(target))
         found |= {f"faults of {family(fault)}s", *(f"edge {edge.name}" for edge in edges)}
     return found
+
+
+def _panels(experiment: Experiment, moved: Collection[tuple[str, str]]) -> set[str]:
+    expected = [(each.board, each.panel) for each in experiment.extension.expect.panels]
+    return {f"panel {board}: {title}" for board, title in (*moved, *expected)}
 
 
 def touches(experiment: Experiment, catalogue: Catalogue) -> set[str]:

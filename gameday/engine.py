@@ -18,16 +18,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gameday import __version__, runs
+from gameday import __version__, dashboards, movement, runs
 from gameday.bench import Bench, wait
 from gameday.catalogue import Catalogue
-from gameday.checks import SPOKEN, UNREST, control
+from gameday.checks import SPOKEN, UNREST, control, panels
 from gameday.checks.traces import LATE
 from gameday.checks.users import RETURNED
 from gameday.checks.view import Span
 from gameday.collector import Collector
+from gameday.dashboards import recording
+from gameday.dashboards.shown import Shown
 from gameday.errors import GamedayError, InputError
-from gameday.expectations import Alert, Breaker, Log, Loss, Queue, Trace, Users
+from gameday.expectations import Alert, Breaker, Log, Loss, Panel, Queue, Trace, Users
 from gameday.experiment import Experiment
 from gameday.journal import Journal
 from gameday.judge import JOURNAL, judge, read
@@ -76,6 +78,7 @@ class Engine:
         self._load: tuple[str, LoadChild] | None = None
         self._turns: dict[str, _Turn] = {}
         self._before: Collector | None = None
+        self._boards = dashboards.of_project(bench.catalogue)
 
     def run(self, experiment: Experiment) -> Result:
         """The judged run. Raises GamedayError where it could not begin, KeyboardInterrupt after the undo."""
@@ -103,9 +106,11 @@ class Engine:
         try:
             collector = Collector(journal, bench, turn.run, load, before)
             collector.write("run", sync=True, quiet_wall=quiet, **self._describe(experiment, turn.run))
-            windows = _Windows(bench, experiment, turn, collector, self._progress)
+            moved = self._boards.moved_by(experiment.name)
+            windows = _Windows(bench, experiment, turn, collector, self._progress, moved=moved)
             with recorded(collector):
                 windows.run(lambda: self._prepare(experiment))
+                self._draw(collector)
                 self._before = collector
         finally:
             journal.close()
@@ -119,6 +124,14 @@ class Engine:
         if self._load:
             self._load[1].kill()
             self._load = None
+
+    def _draw(self, collector: Collector) -> None:
+        """What every panel showed from the control window on."""
+        span, interval = collector.view.window("control"), collector.view.run["scrape_interval"]
+        if self._bench.prometheus and span:
+            whole = Span(span.start)
+            for record in recording.record(self._boards.queries, self._bench.prometheus, whole, interval):
+                collector.write("panel", **record)
 
     def _turn(self, experiment: Experiment) -> _Turn:
         """That of `experiment`, begun where it is not yet. Raises InputError where its place is taken."""
@@ -162,6 +175,7 @@ class Engine:
             "suite": "experiments",
             "experiment": experiment.name,
             "title": experiment.title,
+            "load": experiment.load.name,
             "file": str(experiment.source.path),
             "lines": dict(experiment.lines),
             "gameday": __version__,
@@ -177,10 +191,17 @@ class Engine:
 
 
 class _Windows:
-    """The three windows of one run."""
+    """The three windows of one run. `moved` are the queries of the panels that are to move."""
 
     def __init__(
-        self, bench: Bench, experiment: Experiment, turn: _Turn, collector: Collector, progress: Progress
+        self,
+        bench: Bench,
+        experiment: Experiment,
+        turn: _Turn,
+        collector: Collector,
+        progress: Progress,
+        *,
+        moved: Sequence[Shown] = (),
     ) -> None:
         self._bench = bench
         self._experiment = experiment
@@ -197,6 +218,9 @@ class _Windows:
             self._routes |= set(experiment.load.profile.routes)
         rates = [arrivals.rate for arrivals in experiment.load.profile.users]
         self._slowest = min(rates)
+        self._moved = moved
+        # Seconds by which samples look back, which a control window needs on top.
+        self._reach = max((query.resolved(self._interval).reach(self._interval) for query in moved), default=0.0)
 
     def run(self, recovers: Callable[[], None]) -> None:
         """Calls `recovers` when the fault is undone. Raises GamedayError where the system was not at rest before."""
@@ -252,8 +276,9 @@ class _Windows:
         self._window("control", "start", wall)
         start = Span(wall)
         # Each series must have been seen at rest, so a window shorter than some scrapes proves nothing.
-        least = time.monotonic() + 3 * self._interval - (time.time() - wall)
-        self._until("control", self._enough(), least, alive=lambda: not self._restless(start))
+        least = time.monotonic() + self._reach + movement.SAMPLES * self._interval - (time.time() - wall)
+        limit = max(self._enough(), *(self._allowed(each, "control") for _, each in self._expected))
+        self._until("control", limit, least, alive=lambda: not self._restless(start))
         return self._restless(start)
 
     def _restless(self, span: Span) -> str:
@@ -277,7 +302,8 @@ class _Windows:
             self._wait(lambda: self._collector.view.in_force is not None or not chaos.alive, INJECT_LIMIT)
             limit = max(self._enough(), *(self._allowed(each, "fault") for _, each in self._expected))
             if self._collector.view.in_force is not None:
-                self._until("fault", limit, alive=lambda: chaos.alive)
+                least = time.monotonic() + (movement.SAMPLES + 1) * self._interval if self._moved else 0.0
+                self._until("fault", limit, least, alive=lambda: chaos.alive)
             self._end("fault", self._routes)
             (self._directory / "release").touch()
             self._progress.step(f"{self._experiment.name}: undoing")
@@ -356,6 +382,8 @@ class _Windows:
                 limit = LATE + self._experiment.load.profile.timeout
             case Trace(), "recovery":
                 limit = LATE
+            case Panel(), "control" | "fault":
+                limit = panels.ENOUGH * self._interval
             case Alert(fires=bound, waits=waits), "fault" if bound:
                 limit = scale.real(bound.limit, slack("alerts") + waits)
             case Alert(resolves=bound), "recovery" if bound:

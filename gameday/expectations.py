@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from gameday.durations import Bound, seconds
+from gameday.movement import Direction
 from gameday.waiver import Waiver
 
 _SHARE = re.compile(r"\s*<=\s*(\d+)\s+of\s+(\d+)\s*")
@@ -275,6 +276,15 @@ class Log(Strict):
     content: Content = Field(default_factory=dict, alias="json")
 
 
+class Panel(Strict):
+    """A panel of a dashboard moves while the fault is in force: the series of that legend, else any of its series."""
+
+    board: str = Field(min_length=1, description="The uid of the board")
+    panel: str = Field(min_length=1, description="The title of the panel")
+    moves: Direction
+    series: str | None = Field(default=None, min_length=1)
+
+
 class Expect(Strict):
     users: tuple[Users, ...] = Field(default=(), strict=False)
     breaker: tuple[Breaker, ...] = Field(default=(), strict=False)
@@ -286,6 +296,7 @@ class Expect(Strict):
     alerts: tuple[Alert, ...] = Field(default=(), strict=False)
     traces: tuple[Trace, ...] = Field(default=(), strict=False)
     logs: tuple[Log, ...] = Field(default=(), strict=False)
+    panels: tuple[Panel, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _something(self) -> Expect:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from gameday import alerts as alerting
-from gameday import configuration, load
+from gameday import configuration, dashboards, load
 from gameday.catalogue import Catalogue
 from gameday.durations import Bound, seconds, text
 from gameday.errors import InputError, Problem
@@ -437,6 +437,7 @@ def _names(
                     yield source.problem(place, f"unknown {what} {name!r}", suggestion(name, names), name)
     if profile:
         yield from _seen(source, at, given, profile.profile)
+    yield from _panels(source, (*at, "panels"), given.get("panels"), catalogue)
 
 
 def _named(at: Location, value: Any) -> Iterator[tuple[Location, str]]:
@@ -459,6 +460,25 @@ def _seen(source: YamlFile, at: Location, expect: Mapping[str, Any], profile: lo
                 message = f"the load waits for {text(profile.timeout)} at most: nobody would know of {text(limit)}"
                 mend = "bound it by less, or give the profile a longer timeout"
                 yield source.problem((*where, "within"), message, mend, entry["within"])
+
+
+def _panels(source: YamlFile, at: Location, entries: Any, catalogue: Catalogue) -> Iterator[Problem]:
+    """Boards are read only where one is expected of."""
+    named = [(index, entry) for index, entry in enumerate(entries or ()) if isinstance(entry, dict)]
+    try:
+        queries = dashboards.of_project(catalogue).queries if named else ()
+    except InputError as error:
+        yield from error.problems
+        return
+    for index, entry in named:
+        board, panel = entry.get("board"), entry.get("panel")
+        boards = {query.board for query in queries}
+        panels = {query.panel for query in queries if query.board == board}
+        if isinstance(board, str) and board not in boards:
+            yield source.problem((*at, index, "board"), f"unknown board {board!r}", suggestion(board, boards), board)
+        elif isinstance(panel, str) and panel not in panels:
+            message = f"{board} has no panel {panel!r}"
+            yield source.problem((*at, index, "panel"), message, suggestion(panel, panels), panel)
 
 
 def alert_names(catalogue: Catalogue) -> Collection[str] | None:

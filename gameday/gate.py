@@ -21,6 +21,7 @@ from gameday import (
     changes,
     contracts,
     cover,
+    dashboards,
     experiment,
     killmatrix,
     load,
@@ -34,6 +35,7 @@ from gameday.cases import Case, Draw
 from gameday.catalogue import Catalogue, compose
 from gameday.changes import Changes
 from gameday.contracts import Pact
+from gameday.dashboards import Boards, proof
 from gameday.engine import Engine, uninterrupted
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.experiment import Experiment
@@ -148,6 +150,12 @@ def excused(result: Result, experiment: Experiment, day: date) -> Result:
     return result.model_copy(update={"findings": unknown, "facts": result.facts | {RED: told}})
 
 
+def prove_dashboards(catalogue: Catalogue, histories: Mapping[str, History]) -> Result:
+    """Which panel each experiment moved, by their histories. Raises InputError where there is no board."""
+    known = [path.stem for path in experiment.files(catalogue.directory)]
+    return proof.judge(proof.read(histories, dashboards.promised(catalogue)), known)
+
+
 def expected(experiments: Sequence[Experiment]) -> Mapping[str, frozenset[str]]:
     """By experiment the alerts that it expects to fire."""
     return {
@@ -254,14 +262,12 @@ def gate(
 def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool, touched: Changes | None) -> Plan:
     """Reads all that is to run. Raises InputError. Suites that were not `named` may be left out."""
     left_out: list[str] = []
-    if not named and not contracts.directory(catalogue).is_dir():
-        chosen.remove("contracts")
-        left_out.append(f"contracts: there is no {contracts.directory(catalogue)}")
-    if "alerts" in chosen and not named and catalogue.telemetry.slos is None:
-        chosen.remove("alerts")
-        left_out.append("alerts: the compose file names no SLO file (x-gameday.telemetry.slos)")
-    elif "alerts" in chosen:
+    for suite, why in _idle(chosen, catalogue) if not named else ():
+        chosen.remove(suite)
+        left_out.append(f"{suite}: {why}")
+    if "alerts" in chosen:
         alerts.promised(catalogue)
+    boards = dashboards.promised(catalogue) if "dashboards" in chosen else Boards()
     pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
     experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
     known, agreed = expected(experiments), pacts
@@ -271,13 +277,25 @@ def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool
     if everything:
         experiments = cover.ordered(experiments)
     else:
-        covering = cover.cover(experiments, catalogue)
+        covering = cover.cover(experiments, catalogue, boards.moved)
         experiments = list(covering.chosen)
         left_out += covering.left_out
     profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
     loads = [each for each in profiles if each.profile.gate or everything]
     left_out += [f"load {each.name}" for each in profiles if each not in loads]
     return Plan(chosen, agreed, pacts, experiments, loads, known, tuple(left_out))
+
+
+def _idle(chosen: Sequence[str], catalogue: Catalogue) -> list[tuple[str, str]]:
+    """Those of the chosen suites that find nothing to judge here, and why."""
+    found = []
+    if "contracts" in chosen and not contracts.directory(catalogue).is_dir():
+        found.append(("contracts", f"there is no {contracts.directory(catalogue)}"))
+    if "alerts" in chosen and catalogue.telemetry.slos is None:
+        found.append(("alerts", "the compose file names no SLO file (x-gameday.telemetry.slos)"))
+    if "dashboards" in chosen and not dashboards.of_project(catalogue).queries:
+        found.append(("dashboards", f"there is no board in {dashboards.directory(catalogue)}"))
+    return found
 
 
 def _narrowed(
@@ -297,9 +315,10 @@ def _still(
 ) -> list[str]:
     """The suites that have something left to judge. Some experiments alone say nothing of all alerts."""
     empty = {suite for suite, found in rest.items() if not found}
-    if "alerts" in chosen and not touched.beyond:
-        empty.add("alerts")
-        left_out.append("alerts: they are proven by all experiments together")
+    for suite in ("alerts", "dashboards"):
+        if suite in chosen and not touched.beyond:
+            empty.add(suite)
+            left_out.append(f"{suite}: they are proven by all experiments together")
     return [suite for suite in chosen if suite not in empty]
 
 

@@ -124,13 +124,13 @@ def _row(name: str, view: View, names: Sequence[str]) -> Row:
     except ValueError:
         expect = Expect.model_construct()
     expected = frozenset(each.name for each in expect.alerts if not each.silent)
-    doubt = _doubt(view)
-    cells = {alert: Cell("unknown", why=doubt) if doubt else _cell(view, alert) for alert in names}
+    unsure = doubt(view)
+    cells = {alert: Cell("unknown", why=unsure) if unsure else _cell(view, alert) for alert in names}
     return Row(name, faults, expected, cells)
 
 
-def _doubt(view: View) -> str:
-    """Why this history says nothing of any alert; empty where it does."""
+def doubt(view: View) -> str:
+    """Why this history says nothing of alerts and panels; empty where it does."""
     control, fault, recovery = view.window("control"), view.fault, view.recovery
     if control is None or fault is None or recovery is None:
         return "a window is missing: control, fault and recovery are needed"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gameday.checks import alerts, bounded, breaker, cascade, logs, loss, queues, retries, traces, users
+from gameday.checks import alerts, bounded, breaker, cascade, logs, loss, panels, queues, retries, traces, users
 from gameday.checks.view import Span, View
 from gameday.durations import TimeScale
 from gameday.journal import History
@@ -32,6 +32,7 @@ _MODULES = {
     "alerts": alerts,
     "traces": traces,
     "logs": logs,
+    "panels": panels,
 }
 CHECKS: Mapping[str, Check] = {kind: module.check for kind, module in _MODULES.items()}
 SPOKEN: Mapping[str, Spoken] = {kind: module.spoken for kind, module in _MODULES.items()}

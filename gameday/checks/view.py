@@ -11,6 +11,7 @@ from typing import Any
 
 from gameday.durations import TimeScale
 from gameday.journal import History
+from gameday.movement import Values
 
 # How many messages wait, by the label `queue`: `<consumer>.<event>`.
 QUEUE_METRIC = "queue_messages"
@@ -72,6 +73,26 @@ class Notification:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What one query of a panel drew over the run: its series by their legend, a value each `step` seconds.
+
+    Each value looks back `reach` seconds. `error` says why Prometheus did not answer.
+    """
+
+    board: str
+    panel: str
+    expr: str
+    reach: float
+    start: float
+    step: float
+    series: Sequence[tuple[str, Values]]
+    error: str | None
+
+    def within(self, values: Values, span: Span) -> Values:
+        return [value for number, value in enumerate(values) if self.start + number * self.step in span]
+
+
+@dataclass(frozen=True)
 class View:
     history: History
 
@@ -92,14 +113,18 @@ class View:
         """Seconds, measured when the run began, that a limit of `kind` is given on top."""
         return float(self.run.get("slack", {}).get(kind, 0.0))
 
+    @cached_property
+    def _windows(self) -> Mapping[str, Span]:
+        found: dict[str, Span] = {}
+        for record in self.history.of("window"):
+            name, wall = record.data["window"], record.data["wall"]
+            ends = name in found and record.data["edge"] == "end"
+            found[name] = Span(found[name].start, wall) if ends else Span(wall)
+        return found
+
     def window(self, name: str) -> Span | None:
         """The last window called `name`: a control window that was not clean begins anew."""
-        found = None
-        for record in self.history.of("window"):
-            if record.data["window"] == name:
-                wall = record.data["wall"]
-                found = Span(found.start, wall) if found and record.data["edge"] == "end" else Span(wall)
-        return found
+        return self._windows.get(name)
 
     @cached_property
     def leases(self) -> Sequence[Mapping[str, Any]]:
@@ -197,6 +222,10 @@ class View:
             if (record.data["route"], record.data["service"], record.data["path"]) == (route, service, path)
         ]
 
+    @cached_property
+    def drawn(self) -> Sequence[Drawn]:
+        return [_drawn(record.data) for record in self.history.of("panel")]
+
     def notifications(self, name: str) -> Sequence[Notification]:
         found = [_notification(record.data) for record in self.history.of("alert") if record.data["name"] == name]
         return sorted(found, key=lambda notification: notification.received)
@@ -246,3 +275,17 @@ def _request(data: Mapping[str, Any]) -> Request:
 
 def _notification(data: Mapping[str, Any]) -> Notification:
     return Notification(data["name"], data["status"], data["labels"], data["started_wall"], data["received_wall"])
+
+
+def _drawn(data: Mapping[str, Any]) -> Drawn:
+    series = [(each["name"], each["values"]) for each in data["series"]]
+    return Drawn(
+        data["board"],
+        data["panel"],
+        data["expr"],
+        data["reach"],
+        data["start"],
+        data["step"],
+        series,
+        data["error"],
+    )

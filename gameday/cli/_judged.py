@@ -17,9 +17,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gameday import durations, killmatrix
+from gameday import durations, killmatrix, runs
 from gameday.catalogue import Catalogue, compose
 from gameday.errors import InputError, Problem
+from gameday.journal import History
 from gameday.report import words
 from gameday.state import State
 from gameday.verdict import Result, Verdict, Verdicts
@@ -43,6 +44,24 @@ def catalogue(files: Sequence[Path]) -> Catalogue:
     running = [Path(file) for file in described.get("files", ())]
     found = files or running or compose.find(Path.cwd(), os.environ)
     return compose.load(found, environment=os.environ, scale=described.get("scale"))
+
+
+def newest_gate(system: Catalogue) -> Path:
+    """The directory of the last gate. Raises InputError where there is none."""
+    gates = [run.directory for run in runs.found(State.find(system.directory)) if "-gate-" in run.id]
+    if not gates:
+        raise InputError(Problem("there is no gate whose experiments could prove anything", "gameday gate experiments"))
+    return gates[0]
+
+
+def of_one_scale(places: Sequence[Path]) -> tuple[Mapping[str, History], float]:
+    """The histories of the experiments in `places`, and their time scale. Raises InputError unless they share one."""
+    histories = killmatrix.experiments(places)
+    scales = killmatrix.time_scales(histories)
+    if len(scales) != 1:
+        seen = ", ".join(f"{scale:g}" for scale in sorted(scales)) or "no experiment at all"
+        raise InputError(Problem("runs of one time scale are needed", "name others", value=seen))
+    return histories, scales.pop()
 
 
 def seconds(option: str, given: str) -> float:

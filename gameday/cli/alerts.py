@@ -73,31 +73,16 @@ def prove(
 
     Judges what experiments recorded; nothing is started or broken.
     """
-    from gameday import experiment, gate, killmatrix
+    from gameday import experiment, gate
     from gameday.cli._judged import catalogue as described
-    from gameday.cli._judged import show
+    from gameday.cli._judged import newest_gate, of_one_scale, show
 
     catalogue = described(file)
-    began, places = time.monotonic(), directories or [_newest_gate(catalogue)]
-    histories = killmatrix.experiments(places)
-    scales = killmatrix.time_scales(histories)
-    if len(scales) != 1:
-        seen = ", ".join(f"{scale:g}" for scale in sorted(scales)) or "no experiment at all"
-        raise InputError(Problem("runs of one time scale are needed", "name others", value=seen))
+    began, places = time.monotonic(), directories or [newest_gate(catalogue)]
+    histories, scale = of_one_scale(places)
     known = gate.expected(experiment.check(experiment.files(catalogue.directory), catalogue))
-    (scale,) = scales
     result = gate.prove(catalogue, histories, known, scale)
     show(gate.conclude([result], began, gate.now(), scale), places[0], as_json)
-
-
-def _newest_gate(catalogue: Catalogue) -> Path:
-    from gameday import runs
-    from gameday.state import State
-
-    gates = [run.directory for run in runs.found(State.find(catalogue.directory)) if "-gate-" in run.id]
-    if not gates:
-        raise InputError(Problem("there is no gate whose experiments could prove anything", "gameday gate experiments"))
-    return gates[0]
 
 
 def _load(files: list[Path], time_scale: float) -> tuple[Catalogue, Path]:

@@ -1,7 +1,8 @@
-"""`gameday dashboards`: build them, check that they show data, push them to a Grafana."""
+"""`gameday dashboards`: build them, check that they show data, prove that faults move them, push them to a Grafana."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,21 +12,23 @@ import typer
 
 from gameday import dashboards
 from gameday.cli._findings import finish
-from gameday.cli._judged import catalogue
+from gameday.cli._judged import catalogue, files_option, newest_gate, of_one_scale, show
 from gameday.control import Control
 from gameday.errors import InputError, Problem
 
 BUILD_EXAMPLE = "Example: $ gameday dashboards build"
 CHECK_EXAMPLE = "Example: $ gameday dashboards check"
+PROVE_EXAMPLE = "Example: $ gameday dashboards prove .gameday/runs/20261125-031500-gate-3f9a"
 PUSH_EXAMPLE = "Example: $ gameday dashboards push --url http://localhost:3000 --token $GRAFANA_TOKEN"
 
 _DIRECTORY = typer.Option(Path("dashboards"), "--dir", help="Directory with the descriptions.")
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Generate dashboards, check that they show data, push them.", no_args_is_help=True)
+    group = typer.Typer(help="Generate dashboards, prove them, push them.", no_args_is_help=True)
     group.command("build", epilog=BUILD_EXAMPLE)(build)
     group.command("check", epilog=CHECK_EXAMPLE)(check)
+    group.command("prove", epilog=PROVE_EXAMPLE)(prove)
     group.command("push", epilog=PUSH_EXAMPLE)(push)
     app.add_typer(group, name="dashboards")
 
@@ -48,6 +51,24 @@ def check(
     with _prometheus(prometheus) as source:
         result = judge(boards, source)
     finish(result, as_json=as_json)
+
+
+def prove(
+    directories: list[Path] = typer.Argument(None, help="Directories of runs or gates. Default: the newest gate."),
+    file: list[Path] = files_option(),
+    as_json: bool = typer.Option(False, "--json", help="Print the verdicts as JSON."),
+) -> None:
+    """Which panel moved under which fault, as declared or not; which is empty, and which nothing moves.
+
+    Judges what experiments recorded; nothing is started or broken.
+    """
+    from gameday import gate
+
+    system = catalogue(file)
+    began, places = time.monotonic(), directories or [newest_gate(system)]
+    histories, scale = of_one_scale(places)
+    result = gate.prove_dashboards(system, histories)
+    show(gate.conclude([result], began, gate.now(), scale), places[0], as_json)
 
 
 def push(

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(  # noqa: PLR0917 - options of a command line
-    suites: list[str] = typer.Argument(None, help="Suites to run: contracts, experiments, load, alerts. Default: all."),
+    suites: list[str] = typer.Argument(None, help="Suites, such as contracts and experiments. Default: all."),
     file: list[Path] = files_option(),
     time_scale: float = typer.Option(30.0, "--time-scale", min=1.0, max=100.0, help="How much faster timers run."),
     everything: bool = typer.Option(False, "--all", help="Run what the covering set leaves out, too."),

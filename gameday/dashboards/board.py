@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gameday.errors import InputError, Problem
+from gameday.movement import Direction
 from gameday.yamlfile import YamlFile
 
 COLUMNS = 24
@@ -34,8 +35,19 @@ class Threshold(_Strict):
     start: float | None = Field(default=None, alias="from")
 
 
+class MovedBy(_Strict):
+    """The experiment whose fault moves the panel; with `series` (a legend) that series of it, else any."""
+
+    experiment: Text
+    moves: Direction
+    series: Text | None = None
+
+
 class Panel(_Strict):
-    """`unit` is one of Grafana's, `width` of 24 columns; `states` names the values of a state panel."""
+    """`unit` is one of Grafana's, `width` of 24 columns; `states` names the values of a state panel.
+
+    A panel says what moves it, or why nothing does (`static`); else anything that moves it proves it.
+    """
 
     id: int = Field(gt=0)
     title: Text
@@ -50,6 +62,8 @@ class Panel(_Strict):
     thresholds: tuple[Threshold, ...] = Field(min_length=1)
     states: Mapping[str, str] = {}
     queries: tuple[Query, ...] = Field(min_length=1)
+    moved_by: MovedBy | None = None
+    static: Text | None = None
 
 
 class Row(_Strict):
@@ -88,6 +102,8 @@ def _inconsistent(file: YamlFile, board: Board) -> Iterator[Problem]:
                 yield file.problem((*at, "id"), "two panels have this id", f"use {max(ids) + 1}", panel.id)
             if titles[panel.title] > 1:
                 yield file.problem((*at, "title"), "two panels have this title", "give each its own", panel.title)
+            if panel.moved_by and panel.static:
+                yield file.problem((*at, "static"), "a panel that something moves is not static", "remove one of both")
             starts = [threshold.start for threshold in panel.thresholds]
             if starts[0] is not None or None in starts[1:] or starts[1:] != sorted(starts[1:], key=lambda s: s or 0):
                 mend = "leave `from` out of the first only, and let the others rise"

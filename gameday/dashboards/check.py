@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from gameday.alerts.timers import prometheus as duration
-from gameday.dashboards.board import Board, Panel, Query
+from gameday.dashboards import shown
+from gameday.dashboards.board import Board
+from gameday.dashboards.shown import Shown
 from gameday.errors import GamedayError
 from gameday.tools.prometheus import Sample
 from gameday.verdict import Finding, Result, Verdict
@@ -29,14 +30,8 @@ def check(boards: Sequence[Board], source: Source) -> Result:
     Raises GamedayError where Prometheus does not answer at all.
     """
     began = time.monotonic()
-    # As Grafana does: four scrapes bear one that is lost.
-    window = duration(4 * source.scrape_interval())
-    findings = tuple(
-        _query(board, panel, query, source, window)
-        for board in boards
-        for panel in board.panels
-        for query in panel.queries
-    )
+    interval = source.scrape_interval()
+    findings = tuple(_query(each.resolved(interval), source) for board in boards for each in shown.of(board))
     return Result(
         suite="dashboards",
         name="data",
@@ -46,11 +41,11 @@ def check(boards: Sequence[Board], source: Source) -> Result:
     )
 
 
-def _query(board: Board, panel: Panel, query: Query, source: Source, window: str) -> Finding:
-    verdict, observed = _ask(query.expr.replace("$__rate_interval", window), source)
+def _query(query: Shown, source: Source) -> Finding:
+    verdict, observed = _ask(query.expr, source)
     return Finding(
         check="data",
-        subject=f"{board.uid}: {panel.title}",
+        subject=f"{query.board}: {query.panel}",
         verdict=verdict,
         expected="at least one series with a number",
         observed=observed,

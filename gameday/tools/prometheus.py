@@ -25,6 +25,14 @@ class Sample:
     value: float
 
 
+@dataclass(frozen=True)
+class Series:
+    """Values on a grid; None where there was none. NaN and infinities stay what they are."""
+
+    labels: Mapping[str, str]
+    values: Sequence[float | None]
+
+
 class Prometheus:
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
@@ -47,6 +55,12 @@ class Prometheus:
         if data["resultType"] != "vector":
             raise GamedayError(f"{query} gives a {data['resultType']}, not an instant vector")
         return list(_samples({"result": [{**series, "values": [series["value"]]} for series in data["result"]]}))
+
+    def grid(self, query: str, start: float, count: int, step: float) -> Sequence[Series]:
+        """What a panel draws of `query`: `count` values from `start` (epoch seconds) on, `step` seconds apart."""
+        end = start + (count - 1) * step
+        data = self._get("/api/v1/query_range", query=query, start=start, end=end, step=step)
+        return [_series(found, start, count, step) for found in data["result"]]
 
     def scrape_interval(self) -> float:
         """Seconds: the longest interval of all active targets."""
@@ -88,3 +102,10 @@ def _samples(data: Mapping[str, Any]) -> Iterator[Sample]:
         labels = {name: value for name, value in series["metric"].items() if name != "__name__"}
         for wall, value in series["values"]:
             yield Sample(series["metric"].get("__name__", ""), labels, float(wall), float(value))
+
+
+def _series(found: Mapping[str, Any], start: float, count: int, step: float) -> Series:
+    values: list[float | None] = [None] * count
+    for wall, value in found["values"]:
+        values[round((float(wall) - start) / step)] = float(value)
+    return Series(found["metric"], values)

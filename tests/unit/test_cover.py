@@ -70,6 +70,11 @@ def test_the_same_ones_are_chosen_whatever_their_order(catalogue: Catalogue, exp
     assert names(cover(twins, catalogue)) == ["a"]
 
 
+def test_an_experiment_that_alone_moves_a_panel_is_chosen(catalogue: Catalogue, experiments: list[Experiment]) -> None:
+    other = cover(experiments, catalogue).left_out[0].split()[1].rstrip(":")
+    assert other in names(cover(experiments, catalogue, {other: {("board", "A panel")}}))
+
+
 def test_what_there_is_no_time_for_says_what_is_not_covered(
     catalogue: Catalogue, experiments: list[Experiment]
 ) -> None:

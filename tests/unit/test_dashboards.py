@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from gameday import dashboards
+from gameday.checks.view import Span
 from gameday.dashboards import board as boards
+from gameday.dashboards import recording, shown
 from gameday.dashboards.check import check
 from gameday.errors import GamedayError, InputError
-from gameday.tools.prometheus import Sample
+from gameday.tools.prometheus import Sample, Series
 from gameday.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,11 @@ def board() -> boards.Board:
     return boards.read(ROOT / "dashboards" / "resilience.yaml")
 
 
+@pytest.fixture(params=sorted(path.name for path in (ROOT / "dashboards").glob("*.yaml")))
+def any_board(request: pytest.FixtureRequest) -> boards.Board:
+    return boards.read(ROOT / "dashboards" / request.param)
+
+
 def panels(model: dict[str, Any]) -> list[dict[str, Any]]:
     return [panel for panel in model["panels"] if panel["type"] != "row"]
 
@@ -79,8 +86,8 @@ def test_the_committed_boards_are_what_their_descriptions_say(tmp_path: Path) ->
     assert all("Generated" in content.splitlines()[1] for content in committed.values())
 
 
-def test_every_panel_has_id_unit_thresholds_and_words(board: boards.Board) -> None:
-    model = dashboards.render(board)
+def test_every_panel_has_id_unit_thresholds_and_words(any_board: boards.Board) -> None:
+    model = dashboards.render(any_board)
     ids = [panel["id"] for panel in model["panels"]]
     assert len(ids) == len(set(ids)) and all(ids)
     for panel in panels(model):
@@ -92,9 +99,9 @@ def test_every_panel_has_id_unit_thresholds_and_words(board: boards.Board) -> No
         assert panel["datasource"]["uid"] == "${datasource}"
 
 
-def test_no_two_panels_overlap_and_none_leaves_the_grid(board: boards.Board) -> None:
+def test_no_two_panels_overlap_and_none_leaves_the_grid(any_board: boards.Board) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in dashboards.render(board)["panels"]:
+    for panel in dashboards.render(any_board)["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not cells & taken, panel["title"]
@@ -172,12 +179,12 @@ def test_a_query_that_prometheus_refuses_is_inconclusive(tmp_path: Path) -> None
     assert "parse error" in result.findings[1].observed
 
 
-def test_every_metric_of_the_board_is_one_that_the_system_names(board: boards.Board) -> None:
+def test_every_metric_of_the_board_is_one_that_the_system_names(any_board: boards.Board) -> None:
     """The prober's, Prometheus's own and the recorded series are the only others."""
     signals = (ROOT / "system" / "kit" / "signals.py").read_text()
     recorded = (ROOT / "alerts" / "_gen" / "rules.yml").read_text()
-    others = ("probe_success", "probe_duration_seconds", "ALERTS", "up", "process_cpu_seconds_total")
-    for title, expression in dashboards.sources(board):
+    others = ("probe_success", "probe_duration_seconds", "ALERTS", "up", "process_")
+    for title, expression in ((query.panel, query.expr) for query in shown.of(any_board)):
         names = [name for name in others if name in expression]
         names += [
             word for word in expression.replace("{", " ").replace("(", " ").split() if word in recorded and ":" in word
@@ -188,9 +195,77 @@ def test_every_metric_of_the_board_is_one_that_the_system_names(board: boards.Bo
 
 def _metrics(expression: str) -> list[str]:
     words = "".join(char if char.isalnum() or char == "_" else " " for char in expression).split()
-    return [word.removesuffix("_total").removesuffix("_count").removesuffix("_bucket") for word in words]
+    return [
+        word.removesuffix("_total").removesuffix("_count").removesuffix("_bucket").removesuffix("_sum")
+        for word in words
+    ]
 
 
 def test_the_json_is_stable(board: boards.Board) -> None:
     assert dashboards.text(board) == dashboards.text(board)
     assert json.loads(dashboards.text(board))["uid"] == "resilience"
+
+
+FOREIGN = {
+    "uid": "theirs",
+    "templating": {
+        "list": [
+            {"name": "job", "current": {"value": ["$__all"]}},
+            {"name": "route", "current": {"value": ["/a", "/b"]}},
+        ]
+    },
+    "panels": [
+        {"type": "row", "panels": [{"title": "Folded", "targets": [{"expr": 'up{job=~"$job"}'}]}]},
+        {
+            "title": "Rate",
+            "targets": [
+                {"expr": 'rate(a{route=~"${route:regex}"}[$__rate_interval])', "legendFormat": "{{ route }} now"},
+                {"rawSql": "select 1"},
+            ],
+        },
+    ],
+}
+
+
+def test_the_json_of_others_is_read_with_its_variables(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(FOREIGN))
+    folded, rate = (query.resolved(15.0) for query in shown.read(path))
+    assert (folded.board, folded.panel, folded.expr) == ("theirs", "Folded", 'up{job=~".*"}')
+    assert rate.expr == 'rate(a{route=~"/a|/b"}[1m])'
+    assert (rate.reach(15.0), folded.reach(15.0)) == (60.0, 15.0)
+    assert rate.name({"route": "/a"}) == "/a now"
+    assert folded.name({"job": "x", "instance": "y"}) == "instance=y, job=x"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"title": "x"}', '{"panels": [{"targets": [{"expr": "up"}]}]}'])
+def test_what_is_no_dashboard_is_told(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "theirs.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match="not the JSON of a Grafana dashboard"):
+        shown.read(path)
+
+
+def test_a_panel_that_is_moved_and_static_is_told(tmp_path: Path) -> None:
+    both = "        moved_by: {experiment: x, moves: up}\n        static: s\n        queries:"
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, GOOD.replace("        queries:", both))
+    assert [(problem.line, problem.mend) for problem in caught.value.problems] == [(15, "remove one of both")]
+
+
+class Grid:
+    """A Prometheus that draws one series, and refuses what is called `broken`."""
+
+    def grid(self, query: str, start: float, count: int, step: float) -> Sequence[Series]:
+        if query == "broken":
+            raise GamedayError("parse error")
+        return [Series({"job": "a"}, [math.nan, None, math.inf, *range(count - 3)])]
+
+
+def test_what_a_panel_drew_is_kept_as_numbers_and_gaps() -> None:
+    queries = [shown.Shown("b", "p", query, "{{job}}") for query in ("rate(a[$__rate_interval])", "broken")]
+    drawn, refused = recording.record(queries, Grid(), Span(100.0, 105.0), 1.0)
+    assert (drawn["expr"], drawn["reach"], drawn["start"]) == ("rate(a[4s])", 4.0, 100.0)
+    assert drawn["series"] == [{"name": "a", "values": [None, None, None, 0.0, 1.0, 2.0]}]
+    assert (refused["series"], refused["error"]) == ([], "parse error")
+    assert json.dumps(drawn, allow_nan=False)

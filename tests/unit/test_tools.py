@@ -121,6 +121,14 @@ def test_raw_samples_keep_their_own_times_and_their_nans() -> None:
     assert asked[0].url.params["query"] == "up[2500ms]"
 
 
+def test_a_grid_has_a_value_for_each_step_and_gaps_where_there_was_none() -> None:
+    series = {"metric": {"job": "a"}, "values": [[100.0, "1"], [101.0, "NaN"], [103.0, "4"]]}
+    asked: list[httpx.Request] = []
+    (found,) = prometheus({"status": "success", "data": {"result": [series]}}, asked).grid("up", 100.0, 5, 1.0)
+    assert (found.labels, str(found.values)) == ({"job": "a"}, "[1.0, nan, None, 4.0, None]")
+    assert dict(asked[0].url.params) == {"query": "up", "start": "100.0", "end": "104.0", "step": "1.0"}
+
+
 @pytest.mark.parametrize(
     "answer",
     [{"status": "error", "error": "parse"}, httpx.ConnectError("refused"), httpx.ReadTimeout("slow")],
