@@ -64,13 +64,13 @@ def test_another_direction_or_series_is_refuted(change: dict[str, Any], told: st
 
 
 def test_a_query_that_looks_back_has_to_move_for_longer() -> None:
-    """One event is seen three times in a rate over four scrapes."""
+    """One event is seen three times in a rate over four scrapes; the first of a control tell of what was before."""
     once = [0.25 if 12 <= second < 16 else 0.0 for second in range(LENGTH)]
     thrice = [0.25 if 12 <= second < 18 else 0.0 for second in range(LENGTH)]
     long = h.change("window", lambda data: data["window"] == "control" and data["edge"] == "start", wall=h.CONTROL - 4)
     for values, verdict in ((once, Verdict.REFUTED), (thrice, Verdict.CONFIRMED)):
-        early = drawn(("errors", [0.0] * 4 + values), reach=4.0, start=h.CONTROL - 4)
-        assert judged(early, spoil=lambda entries: [*h.window("control", 0, 0), *long(entries)]).verdict is verdict
+        early = drawn(("errors", [5.0] * 4 + values), reach=4.0, start=h.CONTROL - 4)
+        assert judged(early, spoil=long).verdict is verdict
 
 
 @pytest.mark.parametrize(
