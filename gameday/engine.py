@@ -337,6 +337,8 @@ class _Windows:
         self._wait(lambda: all(self._collector.view.answered(route, wall) for route in routes), limit)
 
     def _until(self, window: str, limit: float, least: float = 0.0, alive: Any = lambda: True) -> None:
+        """Waits `limit` seconds at most, but not before `least` (monotonic)."""
+        limit = max(limit, least - time.monotonic())
         self._progress.step(f"{self._experiment.name}: {window} window, at most {limit:.0f}s")
         self._wait(lambda: not alive() or (time.monotonic() >= least and self._all_spoke(window)), limit)
 

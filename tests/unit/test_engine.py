@@ -16,6 +16,7 @@ from gameday import engine
 from gameday.checks import bounded, loss, retries
 from gameday.checks.view import View
 from gameday.collector import Collector
+from gameday.dashboards.shown import Shown
 from gameday.durations import TimeScale
 from gameday.errors import GamedayError
 from gameday.expectations import Expect, Loss
@@ -145,7 +146,7 @@ def world() -> World:
 EXPECT = {"users": [{**h.EXPECT["users"][0], "bad": "<= 1 of 40"}], "breaker": h.EXPECT["breaker"]}
 
 
-def made(world: World, directory: Path, before: Collector | None = None, expect: Any = None) -> Any:
+def made(world: World, directory: Path, before: Collector | None = None, expect: Any = None, moved: Any = ()) -> Any:
     """The windows of a run whose history stands in `directory`."""
     bench = SimpleNamespace(
         control=world,
@@ -170,7 +171,7 @@ def made(world: World, directory: Path, before: Collector | None = None, expect:
     collector.write("run", **{**h.good()[0][1], "expect": expect or EXPECT, "scrape_interval": 0.3, "slack": {}})
     toolkit = Toolkit(world, directory)
     turn = engine._Turn("r", directory, toolkit)  # type: ignore[arg-type]
-    made = engine._Windows(bench, experiment, turn, collector, Progress())  # type: ignore[arg-type]
+    made = engine._Windows(bench, experiment, turn, collector, Progress(), moved=moved)  # type: ignore[arg-type]
     recovering: list[bool] = []
     return SimpleNamespace(
         run=lambda: made.run(lambda: recovering.append(world.broken)),
@@ -256,6 +257,20 @@ def test_the_recovery_ends_when_all_that_was_asked_has_ended_or_is_given_up(
     found.journal.close()
     finding = bounded.check(read(found.directory / "journal.jsonl"), Expect.model_validate(expect).bounded[0], SCALE)
     assert finding.verdict is verdict, finding
+
+
+def test_the_windows_of_who_moves_a_panel_last_as_long_as_its_query_needs(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.collector._QUERY_EVERY", 0.1)
+    monkeypatch.setattr(engine, "READING", 0.3)
+    found = made(world, tmp_path / "first", moved=[Shown("board", "panel", "rate(a[$__rate_interval])", "")])
+    found.run()
+    found.journal.close()
+    view = View(read(found.directory / "journal.jsonl"))
+    control, fault = view.window("control"), view.fault
+    assert control and control.end - control.start >= (4 + 3) * 0.3  # of which four scrapes are looked back over
+    assert fault and fault.end - fault.start >= 4 * 0.3
 
 
 def test_three_windows_each_ended_as_soon_as_everybody_spoke(windows: Any, world: World) -> None:
