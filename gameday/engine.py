@@ -26,7 +26,7 @@ from gameday.checks.traces import LATE
 from gameday.checks.users import RETURNED
 from gameday.checks.view import Span
 from gameday.collector import Collector
-from gameday.dashboards import recording
+from gameday.dashboards import Boards, recording
 from gameday.dashboards.shown import Shown
 from gameday.errors import GamedayError, InputError
 from gameday.expectations import Alert, Breaker, Log, Loss, Panel, Queue, Trace, Users
@@ -65,11 +65,17 @@ class _Turn:
 class Engine:
     """Runs experiments one after another on one system; their load goes on between them.
 
-    `place` names the directory of each experiment's history.
+    `place` names the directory of each experiment's history. What the panels of `boards` draw is kept, and windows
+    last as long as those need that an experiment is to move.
     """
 
     def __init__(
-        self, bench: Bench, experiments: Sequence[Experiment], progress: Progress, place: Callable[[Experiment], Path]
+        self,
+        bench: Bench,
+        experiments: Sequence[Experiment],
+        progress: Progress,
+        place: Callable[[Experiment], Path],
+        boards: Boards,
     ) -> None:
         self._bench = bench
         self._experiments = experiments
@@ -78,7 +84,7 @@ class Engine:
         self._load: tuple[str, LoadChild] | None = None
         self._turns: dict[str, _Turn] = {}
         self._before: Collector | None = None
-        self._boards = dashboards.of_project(bench.catalogue)
+        self._boards = boards
 
     def run(self, experiment: Experiment) -> Result:
         """The judged run. Raises GamedayError where it could not begin, KeyboardInterrupt after the undo."""
@@ -106,11 +112,14 @@ class Engine:
         try:
             collector = Collector(journal, bench, turn.run, load, before)
             collector.write("run", sync=True, quiet_wall=quiet, **self._describe(experiment, turn.run))
-            moved = self._boards.moved_by(experiment.name)
+            # Who expects something of a panel has them all, also where nobody else asks for boards.
+            expects = experiment.extension.expect.panels and not self._boards.queries
+            boards = dashboards.of_project(bench.catalogue) if expects else self._boards
+            moved = boards.moved_by(experiment.name)
             windows = _Windows(bench, experiment, turn, collector, self._progress, moved=moved)
             with recorded(collector):
                 windows.run(lambda: self._prepare(experiment))
-                self._draw(collector)
+                self._draw(boards, collector)
                 self._before = collector
         finally:
             journal.close()
@@ -125,12 +134,12 @@ class Engine:
             self._load[1].kill()
             self._load = None
 
-    def _draw(self, collector: Collector) -> None:
+    def _draw(self, boards: Boards, collector: Collector) -> None:
         """What every panel showed from the control window on."""
         span, interval = collector.view.window("control"), collector.view.run["scrape_interval"]
         if self._bench.prometheus and span:
             whole = Span(span.start)
-            for record in recording.record(self._boards.queries, self._bench.prometheus, whole, interval):
+            for record in recording.record(boards.queries, self._bench.prometheus, whole, interval):
                 collector.write("panel", **record)
 
     def _turn(self, experiment: Experiment) -> _Turn:

@@ -35,7 +35,7 @@ from gameday.cases import Case, Draw
 from gameday.catalogue import Catalogue, compose
 from gameday.changes import Changes
 from gameday.contracts import Pact
-from gameday.dashboards import Boards, proof
+from gameday.dashboards import NO_BOARDS, Boards, proof
 from gameday.engine import Engine, uninterrupted
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.experiment import Experiment
@@ -80,6 +80,7 @@ class Site(Record):
     pacts: Sequence[Pact] = ()
     experiments: Sequence[Experiment] = ()
     loads: Sequence[Load] = ()
+    boards: Boards = NO_BOARDS
 
 
 Suite = Callable[[Site], Iterator[Result]]
@@ -99,7 +100,7 @@ def experiments_suite(site: Site) -> Iterator[Result]:
     def place(each: Experiment) -> Path:
         return site.out / runs.identity(each.name)
 
-    with closing(Engine(site.bench, site.experiments, site.progress, place)) as engine:
+    with closing(Engine(site.bench, site.experiments, site.progress, place, site.boards)) as engine:
         for each in site.experiments:
             yield excused(guarded("experiments", each.name, each.title, partial(engine.run, each)), each, today())
 
@@ -115,8 +116,15 @@ def alerts_suite(record: Record) -> Iterator[Result]:
     yield prove(record.catalogue, killmatrix.experiments(record.places), record.known, record.time_scale)
 
 
+def dashboards_suite(record: Record) -> Iterator[Result]:
+    """Judges what the experiments of this gate moved on the boards."""
+    yield prove_dashboards(record.catalogue, killmatrix.experiments(record.places))
+
+
 # What judges the histories of all experiments together.
-PROOFS: Mapping[str, Proof] = {"alerts": alerts_suite}
+PROOFS: Mapping[str, Proof] = {"alerts": alerts_suite, "dashboards": dashboards_suite}
+# Those for which windows last longer than an ordinary gate has time for, and why they are left out of it.
+SELDOM: Mapping[str, str] = {"dashboards": "panels need longer windows; `gameday gate dashboards` and --all prove them"}
 # In the order in which the gate runs them.
 SUITES: Mapping[str, Suite] = {
     "contracts": contracts_suite,
@@ -193,6 +201,7 @@ class Plan:
     loads: Sequence[Load]
     known: Mapping[str, frozenset[str]]
     left_out: tuple[str, ...]
+    boards: Boards
 
     @property
     def names(self) -> Mapping[str, Sequence[str]]:
@@ -252,7 +261,7 @@ def gate(
         bench.require_wired()
         site = Site(
             bench.catalogue, bench.scale.factor, [directory], plan.known, bench, directory, progress,
-            plan.agreed, plan.pacts, plan.experiments, plan.loads,
+            plan.agreed, plan.pacts, plan.experiments, plan.loads, plan.boards,
         )  # fmt: skip
         return list(_results(plan.suites, site)), plan.left_out
 
@@ -262,12 +271,13 @@ def gate(
 def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool, touched: Changes | None) -> Plan:
     """Reads all that is to run. Raises InputError. Suites that were not `named` may be left out."""
     left_out: list[str] = []
-    for suite, why in _idle(chosen, catalogue) if not named else ():
+    seldom = [] if everything else list(SELDOM.items())
+    for suite, why in dict([*_idle(chosen, catalogue), *seldom]).items() if not named else ():
         chosen.remove(suite)
         left_out.append(f"{suite}: {why}")
     if "alerts" in chosen:
         alerts.promised(catalogue)
-    boards = dashboards.promised(catalogue) if "dashboards" in chosen else Boards()
+    boards = dashboards.promised(catalogue) if "dashboards" in chosen else NO_BOARDS
     pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
     experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
     known, agreed = expected(experiments), pacts
@@ -283,7 +293,7 @@ def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool
     profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
     loads = [each for each in profiles if each.profile.gate or everything]
     left_out += [f"load {each.name}" for each in profiles if each not in loads]
-    return Plan(chosen, agreed, pacts, experiments, loads, known, tuple(left_out))
+    return Plan(chosen, agreed, pacts, experiments, loads, known, tuple(left_out), boards)
 
 
 def _idle(chosen: Sequence[str], catalogue: Catalogue) -> list[tuple[str, str]]:
@@ -393,7 +403,8 @@ def judged(
 def _run(
     experiments: Sequence[Experiment], bench: Bench, progress: Progress, place: Callable[[Experiment], Path]
 ) -> Iterator[Result]:
-    with closing(Engine(bench, experiments, progress, place)) as engine:
+    boards = dashboards.of_project(bench.catalogue)
+    with closing(Engine(bench, experiments, progress, place, boards)) as engine:
         for each in experiments:
             result = engine.run(each)
             progress.say(f"{result.verdict.upper():12} {each.title}")

@@ -46,6 +46,9 @@ class Boards:
         return [query for query in self.queries if (query.board, query.panel) in mine]
 
 
+NO_BOARDS = Boards()
+
+
 def of_project(catalogue: Catalogue) -> Boards:
     """None where it has none. Raises InputError with all that is wrong in any."""
     place = directory(catalogue)

@@ -9,7 +9,8 @@ from typing import Any
 import histories as h
 import pytest
 
-from gameday import dashboards
+from gameday import dashboards, gate
+from gameday.catalogue import compose
 from gameday.checks import SPOKEN
 from gameday.checks.panels import check
 from gameday.checks.view import View
@@ -217,6 +218,22 @@ def test_windows_of_different_loads_are_not_compared(tmp_path: Path) -> None:
         return h.change("run", load=next(loads))(entries)
 
     assert stillness(proven(tmp_path, BOARD, drawn(("a->b", OPEN)), spoil=spoil)).n == 0
+
+
+def test_the_boards_are_proven_where_somebody_asks_for_it() -> None:
+    root = Path(__file__).parents[2]
+    catalogue = compose.load([root / "docker-compose.yml"], environment={})
+
+    def planned(named: bool, everything: bool) -> gate.Plan:
+        return gate._plan(gate.choose(["dashboards"] if named else ()), catalogue, named, everything, None)
+
+    ordinary = planned(False, False)
+    assert "dashboards" not in ordinary.suites
+    assert not ordinary.boards.queries
+    assert any("dashboards: panels need longer windows" in told for told in ordinary.left_out)
+    for plan in (planned(True, False), planned(False, True)):
+        assert plan.suites[-1] == "dashboards"
+        assert plan.boards.moved
 
 
 def test_each_panel_of_the_reference_system_says_what_moves_it() -> None:
