@@ -271,7 +271,7 @@ def gate(
 def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool, touched: Changes | None) -> Plan:
     """Reads all that is to run. Raises InputError. Suites that were not `named` may be left out."""
     left_out: list[str] = []
-    seldom = [] if everything else list(SELDOM.items())
+    seldom = [] if everything else [(suite, why) for suite, why in SELDOM.items() if suite in chosen]
     for suite, why in dict([*_idle(chosen, catalogue), *seldom]).items() if not named else ():
         chosen.remove(suite)
         left_out.append(f"{suite}: {why}")
