@@ -67,7 +67,10 @@ class Jaeger:
     def spans(
         self, service: str, since: float, until: float, *, name: str = "", failed: bool | None = None, limit: int = 20
     ) -> Sequence[Span]:
-        """Those of `service` that began between two moments (epoch seconds), of the newest `limit` traces."""
+        """Those of `service` that began between two moments (epoch seconds), of the newest `limit` traces.
+
+        Raises GamedayError also where the store did not search by all of it, so that there may be more.
+        """
         asked = {
             "query.start_time_min": _moment(since),
             "query.start_time_max": _moment(until),
@@ -76,14 +79,19 @@ class Jaeger:
             # Of an error Jaeger's search speaks as of an attribute.
             "query.attributes": "" if failed is None else json.dumps({"error": str(failed).lower()}),
         }
-        return [
+        told = self._search(service, {key: value for key, value in asked.items() if value})
+        found = [
             span
-            for span in self._search(service, {key: value for key, value in asked.items() if value})
+            for span in told
             if span.service == service
             and since <= span.start <= until
             and name in ("", span.name)
             and failed in (None, span.error is not None)
         ]
+        traces = {span.trace for span in told}
+        if len(traces) >= limit and traces != {span.trace for span in found}:
+            raise GamedayError(f"{self._client.base_url} does not search by status: {service} may have had more")
+        return found
 
     def _search(self, service: str, asked: Mapping[str, Any]) -> list[Span]:
         return _spans(self._get("/api/v3/traces", **{"query.service_name": service, **asked}))

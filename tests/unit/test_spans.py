@@ -158,6 +158,18 @@ def test_a_search_for_what_the_store_cannot_find_is_refused_and_not_answered_wit
         assert client.get(path, params={name: asked}).status_code == 400
 
 
+def test_a_store_that_does_not_search_by_status_may_hide_what_failed(
+    client: TestClient, jaeger: Jaeger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_failed", lambda _: None)
+    client.post("/v1/traces", json=exported(told(ROOT, name="ask", status={"code": 2})))
+    client.post("/v1/traces", json=exported(told(ROOT, trace=OTHER, name="ask", began=NOW + 1)))
+    since, until = NOW / 1e9 - 1, NOW / 1e9 + 1
+    assert len(jaeger.spans("web", since, until, name="ask", failed=True)) == 1, "all there is was told"
+    with pytest.raises(GamedayError, match="does not search by status"):
+        jaeger.spans("web", since, until, name="ask", failed=True, limit=1)
+
+
 def test_a_store_that_is_gone_is_an_error_and_no_empty_answer() -> None:
     with pytest.raises(GamedayError, match="cannot ask"):
         Jaeger.at({"16686": "127.0.0.1:1"}).spans("web", 0.0, 1.0)
