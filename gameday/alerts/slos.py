@@ -273,9 +273,11 @@ def _strange_queues(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator
 
 
 def _waived_strangers(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[Problem]:
+    from gameday.experiment import files  # it reads the alerts, too
+
     known = {
         "alert": {alert.alert for alert in slos.alerts},
-        "experiment": {path.stem for path in (catalogue.directory / "experiments").glob("*.yaml")},
+        "experiment": {path.stem for path in files(catalogue.directory)},
     }
     for index, each in enumerate(slos.waiver):
         for key, name in (("alert", each.alert), ("experiment", each.experiment)):
