@@ -152,7 +152,7 @@ class Explorer:
             return Footprints()
         try:
             with closing(Jaeger.at(ports)) as jaeger:
-                return Footprints.read(jaeger, bench.catalogue.services)
+                return Footprints.read(jaeger, self._exploration.load.target(bench.catalogue))
         except GamedayError as error:
             self._progress.say(f"no trace says which edges a request uses: {error}")
             return Footprints()

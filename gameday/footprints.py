@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gameday.catalogue import Edge
 from gameday.tools.jaeger import Jaeger, Span
 
-# The newest traces of each service that are looked at.
+# So many of the newest traces are looked at.
 NEWEST = 300
 
 
@@ -23,10 +23,9 @@ class Footprints:
     entered: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, jaeger: Jaeger, services: Iterable[str]) -> Footprints:
-        """Of the newest traces of `services`. Raises GamedayError where nobody answers."""
-        traces = {spans[0].trace: spans for service in services for spans in jaeger.recent(service, NEWEST)}
-        return cls.of(traces.values())
+    def read(cls, jaeger: Jaeger, entry: str) -> Footprints:
+        """Of the newest requests that the service `entry` was asked. Raises GamedayError where nobody answers."""
+        return cls.of(jaeger.recent(entry, NEWEST))
 
     @classmethod
     def of(cls, traces: Iterable[Sequence[Span]]) -> Footprints:
