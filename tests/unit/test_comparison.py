@@ -69,8 +69,8 @@ def test_users_who_got_errors_are_worse() -> None:
     assert changed(h.good(), before=spoilt)[f"users {h.ROUTE} bad"][2] is Change.BETTER
 
 
-def test_one_error_more_is_not_worse_for_certain() -> None:
-    one = h.change("request", h.during(h.IN_FORCE + 1, h.IN_FORCE + 1.01), status=500)(h.good())
+def test_two_errors_more_are_not_worse_for_certain() -> None:
+    one = h.change("request", h.during(h.IN_FORCE + 1, h.IN_FORCE + 1.05), status=500)(h.good())
     assert changed(one)[f"users: {h.ROUTE}"][2] is Change.WORSE
     assert f"users {h.ROUTE} bad" not in changed(one)
 
