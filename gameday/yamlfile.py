@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,10 @@ def _parsed(text: str) -> Any:
     return YAML(typ="rt").load(text)
 
 
+def _all_parsed(text: str) -> list[Any]:
+    return [tree for tree in YAML(typ="rt").load_all(text) if tree is not None]
+
+
 @dataclass(frozen=True)
 class YamlFile:
     """`data` is plain (dicts, lists, scalars); `tree` is the same with line numbers."""
@@ -37,12 +41,15 @@ class YamlFile:
     @classmethod
     def read(cls, path: Path) -> YamlFile:
         """Raises InputError where the file is missing, is no YAML, or is no mapping."""
-        try:
-            tree = _parsed(path.read_text())
-        except OSError as error:
-            raise InputError(Problem(f"cannot read: {error.strerror}", "name a file that exists", file=path)) from None
-        except (YAMLError, UnicodeDecodeError) as error:
-            raise InputError(_unreadable(path, error)) from None
+        return cls._of(path, _loaded(path, _parsed))
+
+    @classmethod
+    def documents(cls, path: Path) -> list[YamlFile]:
+        """Each document of a file that holds several. Raises InputError as `read` does, and where there is none."""
+        return [cls._of(path, tree) for tree in _loaded(path, _all_parsed) or [None]]
+
+    @classmethod
+    def _of(cls, path: Path, tree: Any) -> YamlFile:
         if not isinstance(tree, CommentedMap):
             raise InputError(Problem("holds no mapping", "write keys and values", file=path, line=1))
         return cls(path, _plain(tree), tree)
@@ -89,6 +96,15 @@ class YamlFile:
             return self.problem(location, f"the key {name!r} is missing", f"add {name}")
         message = error["msg"].removeprefix("Value error, ")
         return self.problem(location, message, f"correct {name}" if name else "correct it", _short(error["input"]))
+
+
+def _loaded(path: Path, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(path.read_text())
+    except OSError as error:
+        raise InputError(Problem(f"cannot read: {error.strerror}", "name a file that exists", file=path)) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(_unreadable(path, error)) from None
 
 
 def _follows(error: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:

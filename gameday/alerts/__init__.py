@@ -16,7 +16,7 @@ from gameday.alerts.slos import Slos, read
 from gameday.catalogue import Catalogue
 from gameday.errors import InputError, Problem
 
-__all__ = ["Slos", "build", "detection", "file", "promised", "read"]
+__all__ = ["Slos", "build", "detection", "file", "promised", "read", "yaml"]
 
 
 def file(catalogue: Catalogue) -> Path:
@@ -48,7 +48,7 @@ def build(slos: Path, catalogue: Catalogue, time_scale: float, out: Path) -> lis
         **promtests.tests(promised, time_scale),
     }
     out.mkdir(parents=True, exist_ok=True)
-    return [_write(out / name, _head(slos, time_scale) + _yaml(content)) for name, content in contents.items()]
+    return [_write(out / name, _head(slos, time_scale) + yaml(content)) for name, content in contents.items()]
 
 
 def _head(slos: Path, time_scale: float) -> str:
@@ -56,7 +56,7 @@ def _head(slos: Path, time_scale: float) -> str:
     return f"# Generated{scale} by `gameday alerts build` from {slos.name}. Change that and build again.\n"
 
 
-def _yaml(content: Mapping[str, Any]) -> str:
+def yaml(content: Mapping[str, Any]) -> str:
     writer = YAML()
     writer.default_flow_style = False
     writer.width = 1000

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import filecmp
 import os
+import sys
 import tempfile
 import time
+from enum import StrEnum
 from pathlib import Path
 
 import typer
 
 from gameday import alerts
+from gameday.alerts import exchange, openslo, sloth
+from gameday.alerts.exchange import Exchanged
 from gameday.catalogue import Catalogue, compose
 from gameday.cli._findings import finish
 from gameday.errors import InputError, Problem
@@ -20,9 +24,21 @@ from gameday.verdict import Finding, Verdict
 BUILD_EXAMPLE = "Example: $ gameday alerts build"
 TEST_EXAMPLE = "Example: $ gameday alerts test --time-scale 30"
 PROVE_EXAMPLE = "Example: $ gameday alerts prove .gameday/runs/20261125-031500-gate-3f9a"
+EXPORT_EXAMPLE = "Example: $ gameday alerts export --format openslo"
+IMPORT_EXAMPLE = "Example: $ gameday alerts import --format sloth slos.yml"
 
 _FILE = typer.Option([], "--file", "-f", help="Compose file; may be repeated. Default: as Docker finds it.")
 _SCALE = typer.Option(1.0, "--time-scale", min=1.0, help="How many times faster the timers run than in production.")
+
+_FORMAT = typer.Option(..., "--format", help="Whose SLO format: OpenSLO v1, or sloth's prometheus/v1.")
+
+
+class Format(StrEnum):
+    OPENSLO = "openslo"
+    SLOTH = "sloth"
+
+
+_FORMATS = {Format.OPENSLO: openslo, Format.SLOTH: sloth}
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +46,8 @@ def register(app: typer.Typer) -> None:
     group.command("build", epilog=BUILD_EXAMPLE)(build)
     group.command("test", epilog=TEST_EXAMPLE)(test)
     group.command("prove", epilog=PROVE_EXAMPLE)(prove)
+    group.command("export", epilog=EXPORT_EXAMPLE)(export)
+    group.command("import", epilog=IMPORT_EXAMPLE)(import_)
     app.add_typer(group, name="alerts")
 
 
@@ -83,6 +101,31 @@ def prove(
     known = gate.expected(experiment.check(experiment.files(catalogue.directory), catalogue))
     result = gate.prove(catalogue, histories, known, scale)
     show(gate.conclude([result], began, gate.now(), scale), places[0], as_json)
+
+
+def export(file: list[Path] = _FILE, form: Format = _FORMAT) -> None:
+    """Print the SLOs for another tool. What its format has no word for is told."""
+    catalogue, _ = _load(file, 1.0)
+    exchanged = _FORMATS[form].write(alerts.promised(catalogue), catalogue.entry or catalogue.name)
+    print("---\n".join(map(alerts.yaml, exchanged.documents)), end="")
+    _tell(exchanged)
+
+
+def import_(
+    source: Path = typer.Argument(..., help="The file to read."),
+    form: Format = _FORMAT,
+) -> None:
+    """Print the SLOs of another tool as entries for the SLO file. What of them gameday has no word for is told."""
+    exchanged = _FORMATS[form].read(source)
+    if not exchanged.slos:
+        raise InputError(Problem(f"nothing to import: {'; '.join(exchanged.lost)}", "see docs/slo-formats.md", source))
+    print(exchange.toml(exchanged.slos), end="")
+    _tell(exchanged)
+
+
+def _tell(exchanged: Exchanged) -> None:
+    for lost in exchanged.lost:
+        print(f"not carried over: {lost}", file=sys.stderr)
 
 
 def _load(files: list[Path], time_scale: float) -> tuple[Catalogue, Path]:

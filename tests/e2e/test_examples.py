@@ -26,6 +26,7 @@ TOLD_ELSEWHERE = {
     EXAMPLES["diff"]: "test_comparison.py, on runs that there are",
     EXAMPLES["alerts prove"]: "test_whole_gate.py, on a gate that there is",
     EXAMPLES["dashboards prove"]: "test_whole_gate.py, on a gate that there is",
+    EXAMPLES["alerts import"]: "test_alert_exchange.py, with a file that there is",
     EXAMPLES["dashboards push"]: "the integration tests of dashboards, with a Grafana of their own",
     EXAMPLES["contracts can-deploy"]: "test_contracts_deploy.py, after a verification",
     EXAMPLES["toxiproxy"]: "test_toxiproxy_client.py",
