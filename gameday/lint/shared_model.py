@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from gameday.catalogue import Service
-from gameday.catalogue.endpoints import words
+from gameday.catalogue.endpoints import speaks_of_hosts, words
 from gameday.catalogue.kinds import image_name
 from gameday.catalogue.model import Location
 from gameday.lint import ai
@@ -49,7 +49,8 @@ def _models(service: Service) -> Iterator[tuple[str, Location]]:
     for key, value in service.environment.items():
         spoken = set(words(key))
         named = bool(spoken & _PLACES) and words(key)[-1] in _PATHS
-        found = [value] if named and value else _FILE.findall(value)
+        # A host may end in .pt as well.
+        found = [value] if named and value else [] if speaks_of_hosts(key) else _FILE.findall(value)
         yield from ((model, service.written.get(key, here)) for model in found)
     for volume in service.volumes:
         if volume.source and not _PLACES.isdisjoint(words(volume.source.rpartition("/")[2])):

@@ -221,6 +221,12 @@ def test_how_a_shared_model_shows(load: Load, one: str, other: str) -> None:
     assert found("shared-model", System(load(services.format(one, "restart: always")))) == {}
 
 
+def test_a_host_of_portugal_is_no_model(load: Load) -> None:
+    environment = "environment: {SITE_URL: 'http://loja.pt', HOST: loja.pt}"
+    text = f"services: {{a: {{image: a, {environment}}}, b: {{image: b, {environment}}}}}"
+    assert of("shared-model", System(load(text))) is None
+
+
 def test_a_server_of_models_that_does_not_say_which_is_told(load: Load) -> None:
     system = System(load("services: {llm: {image: ollama/ollama}}"))
     assert "which model llm loads" in unseen("shared-model", system)
