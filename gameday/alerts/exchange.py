@@ -65,6 +65,7 @@ def validated(file: YamlFile, offered: Sequence[tuple[Location, Mapping[str, Any
 def unpromised(slos: Slos) -> Iterator[str]:
     """What no format of SLOs has a word for."""
     yield from (f"fallback {each.edge}: an alert on a share of fallbacks is no SLO" for each in slos.fallback)
+    yield from (f"failure {each.edge}: an alert on a share of failures is no SLO" for each in slos.failure)
     yield from (f"queue {each.queue}: an alert on a queue is no SLO" for each in slos.queue)
     yield from (f"waiver of {each.subject}: only gameday proves alerts" for each in slos.waiver)
 

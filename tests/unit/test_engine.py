@@ -27,6 +27,8 @@ from gameday.tools.prometheus import Sample
 from gameday.verdict import Verdict
 
 RATE = 400.0
+# Seconds that a request takes.
+ANSWERED = 0.02
 SCRAPE = 0.1
 SCALE = TimeScale(30)
 
@@ -59,7 +61,8 @@ class World:
     def events(self) -> Iterator[dict[str, Any]]:
         if self.fails and self.broken:
             raise self.fails
-        while self.told < time.time():
+        # Told once it is answered: by then it is known what else is open.
+        while self.told + 1 / RATE + ANSWERED < time.time():
             self.told += 1 / RATE
             source = "fallback" if self.fallback else "model"
             content = {"recommendations.source": source, "recommendations.items": [1]}
