@@ -35,6 +35,7 @@ COMMANDS = (
     "trace",
     "recover",
     "toxiproxy",
+    "view",
     "runs",
     "diff",
     "doctor",

@@ -21,7 +21,7 @@ _THREADS = 4
 class Source(Protocol):
     """What is asked: `gameday.tools.prometheus.Prometheus`."""
 
-    def grid(self, query: str, start: float, count: int, step: float) -> Sequence[Series]: ...
+    def range(self, query: str, start: float, end: float, step: float) -> Sequence[Series]: ...
 
 
 def record(queries: Sequence[Shown], source: Source, span: Span, interval: float) -> Iterator[dict[str, Any]]:
@@ -36,8 +36,11 @@ def record(queries: Sequence[Shown], source: Source, span: Span, interval: float
 def _drawn(query: Shown, source: Source, start: float, count: int, step: float) -> dict[str, Any]:
     series, error = [], None
     try:
-        for found in source.grid(query.expr, start, count, step):
-            series.append({"name": query.name(found.labels), "values": [_number(value) for value in found.values]})
+        for found in source.range(query.expr, start, start + (count - 1) * step, step):
+            values: list[float | None] = [None] * count
+            for wall, value in found.points:
+                values[round((wall - start) / step)] = _number(value)
+            series.append({"name": query.name(found.labels), "values": values})
     except GamedayError as refused:
         error = str(refused)
     return {
@@ -52,6 +55,6 @@ def _drawn(query: Shown, source: Source, start: float, count: int, step: float) 
     }
 
 
-def _number(value: float | None) -> float | None:
+def _number(value: float) -> float | None:
     """JSON knows no NaN and no infinity, and neither moves anything."""
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+    return float(f"{value:.6g}") if math.isfinite(value) else None

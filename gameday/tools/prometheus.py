@@ -27,10 +27,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Series:
-    """Values on a grid; None where there was none. NaN and infinities stay what they are."""
+    """`points` are (epoch seconds, value) on the grid of a range query, with nothing where nothing was known.
+
+    NaN and infinities stay what they are.
+    """
 
     labels: Mapping[str, str]
-    values: Sequence[float | None]
+    points: Sequence[tuple[float, float]]
 
 
 class Prometheus:
@@ -56,11 +59,20 @@ class Prometheus:
             raise GamedayError(f"{query} gives a {data['resultType']}, not an instant vector")
         return list(_samples({"result": [{**series, "values": [series["value"]]} for series in data["result"]]}))
 
-    def grid(self, query: str, start: float, count: int, step: float) -> Sequence[Series]:
-        """What a panel draws of `query`: `count` values from `start` (epoch seconds) on, `step` seconds apart."""
-        end = start + (count - 1) * step
+    def range(self, query: str, start: float, end: float, step: float) -> Sequence[Series]:
+        """What `query` gave at each `step` (seconds) of the time."""
         data = self._get("/api/v1/query_range", query=query, start=start, end=end, step=step)
-        return [_series(found, start, count, step) for found in data["result"]]
+        return [
+            Series(series["metric"], [(float(wall), float(value)) for wall, value in series["values"]])
+            for series in data["result"]
+        ]
+
+    def label_values(self, label: str, selector: str | None = None) -> Sequence[str]:
+        """Of all series, or of those of `selector`."""
+        values: Sequence[str] = self._get(
+            f"/api/v1/label/{label}/values", **({"match[]": selector} if selector else {})
+        )
+        return values
 
     def scrape_interval(self) -> float:
         """Seconds: the longest interval of all active targets."""
@@ -102,10 +114,3 @@ def _samples(data: Mapping[str, Any]) -> Iterator[Sample]:
         labels = {name: value for name, value in series["metric"].items() if name != "__name__"}
         for wall, value in series["values"]:
             yield Sample(series["metric"].get("__name__", ""), labels, float(wall), float(value))
-
-
-def _series(found: Mapping[str, Any], start: float, count: int, step: float) -> Series:
-    values: list[float | None] = [None] * count
-    for wall, value in found["values"]:
-        values[round((float(wall) - start) / step)] = float(value)
-    return Series(found["metric"], values)

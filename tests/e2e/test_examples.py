@@ -30,6 +30,7 @@ TOLD_ELSEWHERE = {
     EXAMPLES["dashboards push"]: "the integration tests of dashboards, with a Grafana of their own",
     EXAMPLES["contracts can-deploy"]: "test_contracts_deploy.py, after a verification",
     EXAMPLES["toxiproxy"]: "test_toxiproxy_client.py",
+    EXAMPLES["view"]: "test_view_of_a_system.py",
     EXAMPLES["gate"]: "test_whole_gate.py, with all suites",
     "gameday experiment run experiments/recommendation-down.yaml": "test_whole_gate.py",
 }

@@ -253,18 +253,19 @@ def test_a_panel_that_is_moved_and_static_is_told(tmp_path: Path) -> None:
     assert [(problem.line, problem.mend) for problem in caught.value.problems] == [(15, "remove one of both")]
 
 
-class Grid:
-    """A Prometheus that draws one series, and refuses what is called `broken`."""
+class Drawing:
+    """A Prometheus that draws one series, with a gap, and refuses what is called `broken`."""
 
-    def grid(self, query: str, start: float, count: int, step: float) -> Sequence[Series]:
+    def range(self, query: str, start: float, end: float, step: float) -> Sequence[Series]:
         if query == "broken":
             raise GamedayError("parse error")
-        return [Series({"job": "a"}, [math.nan, None, math.inf, *range(count - 3)])]
+        drawn = {0: math.nan, 2: math.inf, **{3 + each: float(each) for each in range(round((end - start) / step) - 2)}}
+        return [Series({"job": "a"}, [(start + number * step, value) for number, value in drawn.items()])]
 
 
 def test_what_a_panel_drew_is_kept_as_numbers_and_gaps() -> None:
     queries = [shown.Shown("b", "p", query, "{{job}}") for query in ("rate(a[$__rate_interval])", "broken")]
-    drawn, refused = recording.record(queries, Grid(), Span(100.0, 105.0), 1.0)
+    drawn, refused = recording.record(queries, Drawing(), Span(100.0, 105.0), 1.0)
     assert (drawn["expr"], drawn["reach"], drawn["start"]) == ("rate(a[4s])", 4.0, 100.0)
     assert drawn["series"] == [{"name": "a", "values": [None, None, None, 0.0, 1.0, 2.0]}]
     assert (refused["series"], refused["error"]) == ([], "parse error")

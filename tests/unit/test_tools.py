@@ -121,11 +121,11 @@ def test_raw_samples_keep_their_own_times_and_their_nans() -> None:
     assert asked[0].url.params["query"] == "up[2500ms]"
 
 
-def test_a_grid_has_a_value_for_each_step_and_gaps_where_there_was_none() -> None:
+def test_a_range_has_its_points_and_nothing_where_there_was_none() -> None:
     series = {"metric": {"job": "a"}, "values": [[100.0, "1"], [101.0, "NaN"], [103.0, "4"]]}
     asked: list[httpx.Request] = []
-    (found,) = prometheus({"status": "success", "data": {"result": [series]}}, asked).grid("up", 100.0, 5, 1.0)
-    assert (found.labels, str(found.values)) == ({"job": "a"}, "[1.0, nan, None, 4.0, None]")
+    (found,) = prometheus({"status": "success", "data": {"result": [series]}}, asked).range("up", 100.0, 104.0, 1.0)
+    assert (found.labels, str(found.points)) == ({"job": "a"}, "[(100.0, 1.0), (101.0, nan), (103.0, 4.0)]")
     assert dict(asked[0].url.params) == {"query": "up", "start": "100.0", "end": "104.0", "step": "1.0"}
 
 
