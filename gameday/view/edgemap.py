@@ -49,7 +49,7 @@ def document(catalogue: Catalogue, seen: Seen, run: str) -> dict[str, Any]:
         "edges": [
             {
                 **_edge(catalogue, edge, seen, open_leases),
-                "telemetry": edge.provider in telemetry,
+                "telemetry": _watches(edge, telemetry),
                 "points": layout.ways.get((edge.consumer, edge.provider)),
             }
             for edge in catalogue.edges
@@ -80,7 +80,12 @@ def _telemetry(catalogue: Catalogue) -> frozenset[str]:
 
 def _beside(edge: Edge, telemetry: frozenset[str]) -> bool:
     """What is no call between services has no say in where they stand."""
-    return edge.kind is EdgeKind.MESSAGE or edge.consumer == edge.provider or edge.provider in telemetry
+    return edge.kind is EdgeKind.MESSAGE or edge.consumer == edge.provider or _watches(edge, telemetry)
+
+
+def _watches(edge: Edge, telemetry: frozenset[str]) -> bool:
+    """What is sent to, or asked by, those that hold what was seen."""
+    return edge.provider in telemetry or edge.consumer in telemetry
 
 
 def _service(name: str, status: Mapping[str, Any], leases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

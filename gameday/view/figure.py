@@ -27,6 +27,8 @@ _PALETTE = 8
 _LATE_STEPS = 2
 _GAP_STEPS = 1.5
 _MOST_NUMBERS = 12
+_FEW = 8
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,16 @@ _BASE: Mapping[str, Any] = {
 }
 
 
+_LEGEND: Mapping[str, Any] = {
+    "orientation": "h",
+    "yref": "container",
+    "x": 0,
+    "y": 0,
+    "yanchor": "bottom",
+    "maxheight": 48,
+}
+
+
 def _time_series(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     form = unit(panel.unit, panel.decimals)
     data = [
@@ -99,6 +111,8 @@ def _time_series(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[lis
             "y": [value for _, value in points],
             "line": {"color": f"--series-{number % _PALETTE}", "width": 1.8},
             "connectgaps": False,
+            # Of many, those that are nothing but zero hide the one that tells something.
+            "showlegend": len(shown) <= _FEW or any(value for _, value in points),
             "hovertemplate": f"%{{y:{form.format}}}{form.suffix}",
         }
         for number, line in enumerate(shown)
@@ -107,9 +121,9 @@ def _time_series(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[lis
     layout = {
         "xaxis": _time_axis(asked),
         "yaxis": _value_axis(panel, form),
-        "hovermode": "x unified",
+        "hovermode": "x unified" if len(shown) <= _FEW else "closest",
         "showlegend": len(shown) > 1,
-        "legend": {"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top", "font": {"size": 11}},
+        "legend": _LEGEND,
         "shapes": [_threshold(start, colour) for start, colour in panel.steps if panel.dashed and start is not None],
     }
     return data, layout
@@ -140,11 +154,18 @@ def _states(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[list[dic
     ]
     layout = {
         "xaxis": _time_axis(asked),
-        "yaxis": {"automargin": True, "type": "category", "autorange": "reversed", "ticksuffix": " "},
+        "yaxis": {
+            "automargin": True,
+            "type": "category",
+            "autorange": "reversed",
+            "ticksuffix": " ",
+            "dtick": 1,
+            "tickfont": {"size": 11 if len(shown) <= _FEW else 8},
+        },
         "barmode": "overlay",
         "hovermode": "closest",
         "showlegend": True,
-        "legend": {"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top", "font": {"size": 11}},
+        "legend": _LEGEND,
     }
     return data, layout
 
@@ -162,7 +183,7 @@ def _numbers(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[list[di
                 "valueformat": form.format, "suffix": form.suffix, "font": {"color": _colour(panel, value)},
             },
             "title": {"text": _titled(panel, name, value), "font": {"size": 12}},
-            "domain": {"x": [0, 1], "y": [1 - (place + 0.9) / len(known), 1 - place / len(known)]},
+            "domain": {"x": [0, 1], "y": [1 - (place + 0.7) / len(known), 1 - place / len(known)]},
         }
         for place, (name, value) in enumerate(known)
     ]  # fmt: skip
@@ -191,8 +212,10 @@ def _time_axis(asked: Range) -> dict[str, Any]:
         "range": [_milliseconds(asked.start), _milliseconds(asked.end)],
         "gridcolor": "--grid",
         "zeroline": False,
+        "tickformat": "%H:%M" if asked.end - asked.start < _DAY else "%-d %b\n%H:%M",
         "hoverformat": "%H:%M:%S",
-        "nticks": 6,
+        "nticks": 5,
+        "tickangle": 0,
     }
 
 
