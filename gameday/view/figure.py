@@ -28,6 +28,8 @@ _LATE_STEPS = 2
 _GAP_STEPS = 1.5
 _MOST_NUMBERS = 12
 _FEW = 8
+# Pixels.
+_LANE = 22
 _DAY = 86_400.0
 
 
@@ -74,7 +76,7 @@ def _silent(shown: Sequence[Line], asked: Range) -> str:
     if not shown:
         return "no data"
     if all(line.last(asked) is None for line in shown):
-        newest = max(line.points[-1][0] for line in shown)
+        newest = max(wall for line in shown for wall, value in line.points if not math.isnan(value))
         return f"no data since {datetime.fromtimestamp(newest, UTC):%H:%M:%S} UTC"
     return ""
 
@@ -153,6 +155,8 @@ def _states(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[list[dic
         for state, spells in sorted(bars.items())
     ]
     layout = {
+        # More lanes than a panel has room for are scrolled.
+        **({"height": _LANE * len(shown)} if len(shown) > _FEW else {}),
         "xaxis": _time_axis(asked),
         "yaxis": {
             "automargin": True,
@@ -160,7 +164,6 @@ def _states(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[list[dic
             "autorange": "reversed",
             "ticksuffix": " ",
             "dtick": 1,
-            "tickfont": {"size": 11 if len(shown) <= _FEW else 8},
         },
         "barmode": "overlay",
         "hovermode": "closest",
@@ -171,9 +174,9 @@ def _states(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[list[dic
 
 
 def _numbers(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What is true now, one under the other."""
+    """What is true now, one under the other; of what stopped there is no number."""
     form = unit(panel.unit, panel.decimals)
-    known = [(line.name, value) for line in shown if (value := line.last(asked)) is not None][:_MOST_NUMBERS]
+    known = [(line.name, line.last(asked)) for line in shown[:_MOST_NUMBERS]]
     data = [
         {
             "type": "indicator",
@@ -190,8 +193,8 @@ def _numbers(panel: Panel, shown: Sequence[Line], asked: Range) -> tuple[list[di
     return data, {"margin": {"l": 8, "r": 8, "t": 22, "b": 6}}
 
 
-def _titled(panel: Panel, name: str, value: float) -> str:
-    state = panel.states.get(f"{value:g}")
+def _titled(panel: Panel, name: str, value: float | None) -> str:
+    state = "no data" if value is None else panel.states.get(f"{value:g}")
     return f"{name}: {state}" if state else name
 
 
@@ -216,6 +219,7 @@ def _time_axis(asked: Range) -> dict[str, Any]:
         "hoverformat": "%H:%M:%S",
         "nticks": 5,
         "tickangle": 0,
+        "automargin": True,
     }
 
 
@@ -237,8 +241,10 @@ def _threshold(start: float, colour: str) -> dict[str, Any]:
     return {**place, "line": {"color": _named(colour), "width": 1, "dash": "dash"}}
 
 
-def _colour(panel: Panel, value: float) -> str:
+def _colour(panel: Panel, value: float | None) -> str:
     """Of the last threshold that the value has reached."""
+    if value is None:
+        return "--muted"
     reached = [colour for start, colour in panel.steps if start is None or value >= start]
     return _named(reached[-1]) if reached else "--text"
 

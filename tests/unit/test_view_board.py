@@ -146,7 +146,15 @@ def test_a_number_is_that_of_now_in_the_colour_of_its_threshold() -> None:
         (number,) = figure.draw(panel("stat", steps=steps), shown(*steady(value)), ASKED).figure["data"]
         assert (number["value"], number["number"]["font"]["color"]) == (value, colour)
     stale = figure.draw(panel("stat", steps=steps), shown((1000.0, 1.0)), ASKED)
-    assert (stale.figure["data"], stale.silent) == ([], "no data since 00:16:40 UTC")
+    assert stale.silent == "no data since 00:16:40 UTC"
+
+
+def test_of_what_stopped_there_is_no_number_beside_those_that_go_on() -> None:
+    lines = [*shown(*steady(1.0), edge="alive"), *shown((1000.0, 1.0), edge="dead")]
+    drawn = figure.draw(panel("stat", steps=((None, "green"),)), lines, ASKED)
+    alive, dead = drawn.figure["data"]
+    assert (alive["title"]["text"], alive["value"], alive["number"]["font"]["color"]) == ("alive", 1.0, "--confirmed")
+    assert (dead["title"]["text"], dead["value"], dead["number"]["font"]["color"]) == ("dead: no data", None, "--muted")
 
 
 def test_a_state_lasts_until_another_one_or_until_nothing_is_heard() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gameday.view.layers import HEIGHT, WIDTH, lay_out
 
-SHOP = ["web", "stock", "prices", "db", "mail"]
-CALLS = [("web", "stock"), ("web", "prices"), ("prices", "stock"), ("stock", "db"), ("web", "db")]
+SHOP = ["web", "admin", "stock", "prices", "db", "mail"]
+CALLS = [("admin", "stock"), ("web", "stock"), ("web", "prices"), ("prices", "stock"), ("stock", "db"), ("web", "db")]
 
 
 def test_services_stand_in_layers_by_the_longest_chain_that_leads_to_them() -> None:

@@ -3,7 +3,8 @@ const MAP_SECONDS = 2, BOARD_SECONDS = 10, RUN_SECONDS = 30, FIRST_SECONDS = 30;
 const SVG = "http://www.w3.org/2000/svg";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const byId = (id) => document.getElementById(id);
-let map = null, chosen = null, boards = [], heard = 0;
+// `complaint` is what the last click came to, until the next one.
+let map = null, chosen = null, boards = [], heard = 0, complaint = "";
 
 function made(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -49,8 +50,8 @@ async function lookAtMap() {
   }
   heard = Date.now();
   document.body.classList.remove("gone");
-  alarm(map.failure ?? (map.prometheus ? `Breakers and boards are not known: ${map.prometheus}` : ""));
-  const whole = map.services.filter((service) => service.state === "healthy").length;
+  alarm([complaint, map.failure, map.prometheus && `Breakers and boards are not known: ${map.prometheus}`].filter(Boolean).join(" · "));
+  const whole = map.services.filter((service) => service.state === "healthy" && !service.leases.length).length;
   byId("system").textContent = `${whole} of ${map.services.length} services healthy; ${
     map.wired ? "every edge wired" : "not wired: only services can be broken (gameday up --wire all)"}; time scale ${map.time_scale}`;
   showMap();
@@ -75,10 +76,12 @@ function showMap() {
   }
   for (const service of map.services) {
     const element = byId(`service ${service.name}`);
-    const states = [service.state ?? "unknown", ...(service.leases.length ? ["fault"] : [])];
+    const faults = map.leases.filter((lease) => service.leases.includes(lease.id)).map((lease) => lease.fault);
+    const states = [service.state ?? "unknown", ...(faults.length ? ["fault"] : [])];
     element.setAttribute("class", ["service", ...states, ...near(service.name)].join(" "));
-    element.lastChild.textContent = service.state ?? "does not run";
-    element.setAttribute("aria-label", `${service.name}, ${states.join(", ")}`);
+    // A paused process is as healthy for its supervisor as it was: the fault has the word.
+    element.lastChild.textContent = faults.length ? `${faults.join(", ")} in force` : service.state ?? "does not run";
+    element.setAttribute("aria-label", `${service.name}, ${element.lastChild.textContent}`);
   }
   for (const edge of map.edges) {
     const element = byId(edgeId(edge)), fault = edge.leases.length ? ["fault"] : [];
@@ -186,6 +189,7 @@ function count() {
 
 async function undo(lease, pressed) {
   pressed.disabled = true;
+  complaint = "";
   try {
     await ask(`api/leases/${lease}`, { method: "DELETE" });
   } catch (error) {
@@ -197,7 +201,7 @@ async function undo(lease, pressed) {
 
 function refuse(message) {
   if (byId("dialog").open) byId("refused").textContent = message;
-  else alarm(message);
+  else complaint = message;
 }
 
 // --- the dialog of a service or an edge
@@ -375,5 +379,4 @@ dark.addEventListener("change", () => document.querySelectorAll("[data-panel]").
 setInterval(count, 500);
 every(MAP_SECONDS, lookAtMap);
 every(RUN_SECONDS, lookAtRuns);
-every(BOARD_SECONDS, () => byId("live").checked && lookAtPanels());
-lookAtBoards();
+every(BOARD_SECONDS, () => boards.length ? byId("live").checked && lookAtPanels() : lookAtBoards());
