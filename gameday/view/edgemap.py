@@ -9,10 +9,9 @@ from typing import Any
 from gameday.catalogue import Catalogue, Edge, EdgeKind
 from gameday.faults import registry
 from gameday.leases import OPEN
+from gameday.report.timeline import BREAKER_STATES
 from gameday.view.layers import HEIGHT, WIDTH, lay_out
 
-# By the value of the gauge.
-BREAKER_STATES = ("closed", "half-open", "open")
 UNKNOWN = "unknown"
 # What several replicas are together: the first of these that one of them is.
 _WORST = ("exited", "stopped", "unhealthy", "starting", "pending", "healthy")

@@ -30,7 +30,8 @@ _MOST_NUMBERS = 12
 _FEW = 8
 # Pixels.
 _LANE = 22
-_DAY = 86_400.0
+# How the ticks of a time axis are written that is shorter than so many seconds.
+_TICKS = ((900.0, "%H:%M:%S"), (86_400.0, "%H:%M"), (math.inf, "%-d %b\n%H:%M"))
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ def _time_axis(asked: Range) -> dict[str, Any]:
         "range": [_milliseconds(asked.start), _milliseconds(asked.end)],
         "gridcolor": "--grid",
         "zeroline": False,
-        "tickformat": "%H:%M" if asked.end - asked.start < _DAY else "%-d %b\n%H:%M",
+        "tickformat": next(form for seconds, form in _TICKS if asked.end - asked.start < seconds),
         "hoverformat": "%H:%M:%S",
         "nticks": 5,
         "tickangle": 0,

@@ -45,7 +45,7 @@ class Layout:
 def lay_out(services: Sequence[str], pairs: Collection[Pair]) -> Layout:
     """The same for the same input. Who neither calls nor is called stands in a layer of its own, the last."""
     ranks = _ranks(services, pairs)
-    ways = {pair: _way(pair, ranks) for pair in pairs}
+    ways = {pair: _way(pair, ranks) for pair in sorted(pairs)}
     layers = _ordered(_layers(services, ranks, ways), ways)
     middles, height = _middles(layers)
     return Layout(

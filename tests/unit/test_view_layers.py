@@ -56,5 +56,9 @@ def test_neighbours_stand_near_each_other() -> None:
     assert layout.places["b"][1] == layout.places["x"][1]
 
 
+def test_the_map_stays_as_it_is_whatever_the_order_of_the_edges() -> None:
+    assert lay_out(SHOP, CALLS) == lay_out(SHOP, CALLS[::-1])
+
+
 def test_the_map_of_nothing_is_empty() -> None:
     assert lay_out([], []).places == {}

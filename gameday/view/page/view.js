@@ -74,15 +74,6 @@ function showMap() {
       drawn("path", { d: "M0 0 8 4 0 8z", fill: "context-stroke" }));
     drawing.replaceChildren(drawn("defs", {}, arrow), ...map.edges.map(edgeElement), ...map.services.map(serviceElement));
   }
-  for (const service of map.services) {
-    const element = byId(`service ${service.name}`);
-    const faults = map.leases.filter((lease) => service.leases.includes(lease.id)).map((lease) => lease.fault);
-    const states = [service.state ?? "unknown", ...(faults.length ? ["fault"] : [])];
-    element.setAttribute("class", ["service", ...states, ...near(service.name)].join(" "));
-    // A paused process is as healthy for its supervisor as it was: the fault has the word.
-    element.lastChild.textContent = faults.length ? `${faults.join(", ")} in force` : service.state ?? "does not run";
-    element.setAttribute("aria-label", `${service.name}, ${element.lastChild.textContent}`);
-  }
   for (const edge of map.edges) {
     const element = byId(edgeId(edge)), fault = edge.leases.length ? ["fault"] : [];
     const kinds = [edge.breaker ?? "", edge.kind === "message" ? "message" : "", edge.telemetry ? "telemetry" : "", ...fault];
@@ -91,6 +82,15 @@ function showMap() {
     element.style.display = hidden && !fault.length ? "none" : "";
     element.setAttribute("aria-label", `edge ${edge.name}, ${edge.kind}, breaker ${edge.breaker ?? "not reported"}${fault.length ? ", fault in force" : ""}`);
     element.firstChild.textContent = element.getAttribute("aria-label");
+  }
+  for (const service of map.services) {
+    const element = byId(`service ${service.name}`);
+    const faults = map.leases.filter((lease) => service.leases.includes(lease.id)).map((lease) => lease.fault);
+    const states = [service.state ?? "unknown", ...(faults.length ? ["fault"] : [])];
+    element.setAttribute("class", ["service", ...states, ...near(service.name)].join(" "));
+    // A paused process is as healthy for its supervisor as it was: the fault has the word.
+    element.lastChild.textContent = faults.length ? `${faults.join(", ")} in force` : service.state ?? "does not run";
+    element.setAttribute("aria-label", `${service.name}, ${element.lastChild.textContent}`);
   }
 }
 
@@ -151,7 +151,7 @@ function highlight(name) {
 function near(...names) {
   if (highlighted === null) return [];
   if (names.length === 2) return names.includes(highlighted) ? ["near"] : [];
-  const met = (edge) => [edge.from, edge.to].includes(highlighted) && [edge.from, edge.to].includes(names[0]);
+  const met = (edge) => byId(edgeId(edge)).style.display !== "none" && [edge.from, edge.to].includes(highlighted) && [edge.from, edge.to].includes(names[0]);
   return names[0] === highlighted || map.edges.some(met) ? ["near"] : [];
 }
 
@@ -307,7 +307,7 @@ function panelElement(panel) {
     return row;
   }
   const element = made("article", { className: "panel", title: panel.description }, made("h4", { textContent: panel.title }),
-    made("div", { className: "plot", role: "img", ariaLabel: `${panel.title}: ${panel.description}` }), made("p", { className: "silence", hidden: true }));
+    made("div", { className: "plot", role: "img", ariaLabel: `${panel.title}: ${panel.description}` }, made("div")), made("p", { className: "silence", hidden: true }));
   element.dataset.panel = panel.id;
   element.style.gridArea = `${y + 1} / ${x + 1} / span ${h} / span ${w}`;
   return element;
@@ -345,7 +345,9 @@ function painted(value, style) {
 function plot(element) {
   if (!element.figure) return;
   const figure = painted(element.figure, getComputedStyle(document.documentElement));
-  Plotly.react(element.querySelector(".plot"), figure.data, figure.layout, { responsive: true, displaylogo: false, displayModeBar: false });
+  const place = element.querySelector(".plot").firstChild;
+  place.style.height = figure.layout.height ? `${figure.layout.height}px` : "100%";
+  Plotly.react(place, figure.data, figure.layout, { responsive: true, displaylogo: false, displayModeBar: false });
 }
 
 // --- runs
