@@ -18,6 +18,8 @@ _TIMES = frozenset({"timestamp", "time", "ts", "@timestamp"})
 # So that also the shortest can be seen. Percent.
 _SLIVER = 0.4
 _LONGEST = 200
+# What takes that long is told in seconds.
+_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Trace:
-    """`began` in epoch seconds; `error` says why there is nothing to draw."""
+    """`began` in epoch seconds, `took` with its unit; `error` says why there is nothing to draw."""
 
     id: str
     began: float
-    ms: float
+    took: str
     bars: tuple[Bar, ...]
     lines: tuple[Line, ...]
     error: str | None
@@ -68,7 +70,7 @@ def read(history: History) -> Trace | None:
     return Trace(
         id=kept["trace"] or "",
         began=began,
-        ms=whole * 1000,
+        took=f"{whole * 1000:.1f} ms" if whole < _SECONDS else f"{whole:.1f} s",
         bars=_bars(spans, began, max(whole, 1e-9)),
         lines=tuple(_line(each["service"], each["line"], began) for each in kept["lines"]),
         error=kept["error"],
@@ -77,8 +79,10 @@ def read(history: History) -> Trace | None:
 
 def _bars(spans: Sequence[Span], began: float, whole: float) -> tuple[Bar, ...]:
     known = {span.id for span in spans}
-    return tuple(_bar(span, depth, began, whole, orphan=bool(span.parent) and span.parent not in known)
-                 for depth, span in tree(spans))  # fmt: skip
+    return tuple(
+        _bar(span, depth, began, whole, orphan=bool(span.parent) and span.parent not in known)
+        for depth, span in tree(spans)
+    )
 
 
 def _bar(span: Span, depth: int, began: float, whole: float, *, orphan: bool) -> Bar:
