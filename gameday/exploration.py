@@ -32,7 +32,7 @@ from gameday.progress import Progress
 from gameday.runtime import procfs
 from gameday.tools.jaeger import Jaeger
 from gameday.tools.locust import LoadChild
-from gameday.verdict import Result, Verdict
+from gameday.verdict import Result
 from gameday.yamlfile import suggestion
 
 # Real seconds.
@@ -140,7 +140,7 @@ class Explorer:
             journal.close()
         history = read(directory)
         result = judge(history, directory)
-        if alone and result.verdict in (Verdict.CONFIRMED, Verdict.REFUTED):
+        if alone and result.certain:
             self._alone[alone] = explored.seen(View(history))
         return result
 

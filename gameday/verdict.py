@@ -96,6 +96,12 @@ class Result(BaseModel):
     def verdict(self) -> Verdict:
         return worst(finding.verdict for finding in self.findings)
 
+    @property
+    def certain(self) -> bool:
+        """Whether each finding is a yes or a no; a refuted result may hold what nobody knows, too."""
+        known = (Verdict.CONFIRMED, Verdict.REFUTED)
+        return bool(self.findings) and all(finding.verdict in known for finding in self.findings)
+
 
 class Part(BaseModel):
     """Which of the `of` shards of a gate this was, and what it judged without a finding. The rest is the same of all.

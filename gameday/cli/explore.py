@@ -113,8 +113,7 @@ def _together(verdicts: Verdicts) -> Table:
             for route, outcomes in new.items():
                 table.add_row(result.title, route, ", ".join(outcomes))
         elif "only_together" in result.facts:
-            sure = result.verdict in (Verdict.CONFIRMED, Verdict.REFUTED)
-            table.add_row(result.title, "", "nothing" if sure else f"not known: {result.verdict}")
+            table.add_row(result.title, "", "nothing" if result.certain else "not known: too little was seen")
     return table
 
 

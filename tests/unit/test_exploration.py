@@ -37,7 +37,7 @@ from gameday.footprints import Footprints
 from gameday.judge import judge
 from gameday.progress import Progress
 from gameday.state import State
-from gameday.verdict import Finding, Verdict
+from gameday.verdict import Finding, Result, Verdict
 
 ROOT = Path(__file__).parents[2]
 Spoil = Callable[[list[Entry]], list[Entry]]
@@ -301,3 +301,17 @@ def test_ctrl_c_undoes_all_that_is_in_force(explorer: tuple[Broken, Explorer]) -
     with pytest.raises(KeyboardInterrupt):
         explores.explore(cases(explores)[-1])
     assert [each["state"] for each in world.held.values()] == ["undone", "undone"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "certain"),
+    [
+        ([Verdict.CONFIRMED, Verdict.REFUTED], True),
+        ([Verdict.REFUTED, Verdict.INCONCLUSIVE], False),
+        ([Verdict.CONFIRMED, Verdict.NOT_INJECTED], False),
+        ([], False),
+    ],
+)
+def test_a_refuted_case_may_hold_what_nobody_knows_and_is_not_compared(verdicts: list[Verdict], certain: bool) -> None:
+    findings = [Finding(check="users", subject="r", verdict=each, expected="e", observed="o") for each in verdicts]
+    assert Result(suite="exploration", name="n", title="t", findings=tuple(findings)).certain is certain
