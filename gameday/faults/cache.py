@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gameday.catalogue import Catalogue, Edge
 from gameday.errors import GamedayError, Problem
@@ -13,11 +13,9 @@ from gameday.runtime import Runtime
 
 try:
     import redis.asyncio as redis
+    from redis.asyncio import Redis
 except ImportError:  # pragma: no cover - a machine without the extra
     redis = None  # type: ignore[assignment]
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 _SCHEMES = frozenset({"redis", "valkey"})
 
