@@ -199,16 +199,19 @@ async def test_who_does_not_heed_a_stop_is_killed_and_who_does_may_say_goodbye(t
 async def test_a_restart_is_met_when_all_that_lived_has_ended_and_others_live(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, comes_back: bool
 ) -> None:
-    before, go_on, started = list(ground.runtime.processes(SERVICE)), asyncio.Event(), []
+    before, go_on = list(ground.runtime.processes(SERVICE)), asyncio.Event()
+    started: list[None] = []
 
     async def restart(service: str) -> None:
         for process in before:
             procfs.send(process, signal.SIGKILL)
-        await go_on.wait()
-        if not comes_back and not started:
-            started.append(None)
+        ground.runtime.crash(service)  # type: ignore[attr-defined]
+        if comes_back or started:
+            await FakeRuntime.restart(ground.runtime, service)  # type: ignore[arg-type]
+        started.append(None)
+        await go_on.wait()  # until it is healthy
+        if not ground.runtime.processes(service):
             raise NotReady("it was not healthy in time")
-        await FakeRuntime.restart(ground.runtime, service)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ground.runtime, "restart", restart)
     lease = await ground.keeper.inject("restart", SERVICE, {}, 30.0, "a-run")
