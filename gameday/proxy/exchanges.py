@@ -109,7 +109,10 @@ class Answers(Waiting):
         except Unreadable:
             self.due.clear()
             self.lose()
-            passed += self._unread()
+            self.hand_on(passed if exchange.touched else passed + self._unread())
+            if exchange.touched:
+                self.link.close()
+            return b""
         self.hand_on(passed)
         if not message.over:
             return b""
@@ -155,7 +158,7 @@ class Requests(Stage):
             self._pass(self._unread())
             self.pipe.put(None, after=self)
             return
-        passed = self._follow(chunk) if self._follows(chunk) else chunk
+        passed = self._follow(chunk) if self._follows(chunk) else self._unread() + chunk
         self._kept = 0 if passed else self._kept + 1
         self._pass(passed)
         if self.message is None:

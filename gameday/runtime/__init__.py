@@ -66,7 +66,7 @@ class Counters:
     requests     connections, each with its first request, plus whatever a consumer sent after the provider had spoken
     attempts     connections plus every chunk that a consumer sent on an open one
     refused      attempts for which the provider could not be reached or hung up
-    met          chunks and connections, of either side, that a toxic touched
+    met          chunks and connections, of either side, that a toxic touched; of a toxic of HTTP: requests
     unanswered   attempts of which the provider knows and that got no byte back yet,
                  also after the consumer gave up; what a toxic swallowed is not among them
     bytes_up, bytes_down   received from the consumer and from the provider

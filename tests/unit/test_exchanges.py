@@ -23,7 +23,7 @@ class World:
     def __init__(self) -> None:
         self.heard = b""
         self.provider: asyncio.StreamWriter | None = None
-        self._asked = asyncio.Event()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -42,6 +42,7 @@ class World:
         self._server.close()
         assert self.listener._server
         self.listener._server.close()
+        await asyncio.gather(*self._serving)
 
     def add(self, kind: str, *, toxicity: float = 1.0, **attributes: object) -> None:
         self.listener.add(Toxic("toxic", kind, attributes, "upstream", toxicity, 60.0))
@@ -84,6 +85,9 @@ class World:
         return self.listener.tally.unanswered
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._serving.add(task)
         self.provider = writer
         with suppress(OSError):
             while data := await reader.read(65536):
@@ -301,6 +305,28 @@ async def test_who_turns_to_another_protocol_is_let_go(world: World, kind: str) 
         await world.hears(said)
     await world.asks(ASK)
     assert world.met == 0
+
+
+async def test_who_turns_to_it_in_pieces_loses_none(world: World) -> None:
+    world.add("http-status")
+    await world.connect()
+    turn = b"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    cut = turn.index(b"3\r\n") + 1  # of a length that is not whole, the parser has kept a byte
+    world.writer.write(turn[:cut])
+    await until(lambda: world.listener.tally.bytes_up == cut)
+    world.writer.write(turn[cut:])
+    await until(lambda: len(world.heard) >= len(turn))
+    assert world.heard == turn
+
+
+async def test_an_answer_that_breaks_off_under_another_body_ends_its_connection(world: World) -> None:
+    world.add("http-garbage")
+    await world.connect()
+    await world.asks(ASK)
+    world.says(CHUNKED[:-11] + b"no length\r\n")
+    await world.answer()
+    async with asyncio.timeout(2):
+        assert await world.reader.read() == b""
 
 
 async def test_an_open_connection_meets_it_from_its_next_request_on(world: World) -> None:
