@@ -222,7 +222,7 @@ class Broken:
     """A system with one route, whose supervisor holds leases; its users get a fallback while there is one."""
 
     alive = True
-    prometheus = None
+    prometheus = jaeger = None
 
     def __init__(self, state: Path) -> None:
         self.catalogue = whole()
