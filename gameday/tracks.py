@@ -91,7 +91,7 @@ class Tracks:
         return [] if trace_check.spoken(view, expected, "fault") else [Span(view.in_force, time.time())]
 
     def _spans(self, expected: Trace, span: Span, *, is_over: bool) -> None:
-        jaeger, wall, error, kept = self._bench.jaeger, time.time(), None, False
+        jaeger, wall, error, kept = self._bench.jaeger, time.time(), None, None
         found: list[dict[str, Any]] = []
         failed = expected.status == "error"
         try:
@@ -101,7 +101,8 @@ class Tracks:
                 expected.service, span.start, span.end, name=expected.name, failed=failed, limit=_TRACES
             )
             found = [{"trace": each.trace, "wall": each.start, "error": each.error} for each in fitting]
-            kept = is_over and bool(found or jaeger.spans(expected.service, span.start, span.end, limit=1))
+            if is_over:
+                kept = bool(found or jaeger.spans(expected.service, span.start, span.end, limit=1))
         except GamedayError as refused:
             error = str(refused)
         asked = {"service": expected.service, "name": expected.name, "status": expected.status}

@@ -30,18 +30,21 @@ class Seen:
 
 @dataclass(frozen=True)
 class Asked:
-    """What was found of `span` at `wall`; `kept`: whether the service had any span then; `error`: nobody answered."""
+    """What was found of `span` at `wall`; `error`: nobody answered.
+
+    `kept` says whether the service had any span then; None where that was not asked, as while a window lasts.
+    """
 
     span: Span
     wall: float
     found: Sequence[Seen]
-    kept: bool
+    kept: bool | None
     error: str | None
 
     def tells(self, span: Span) -> bool:
         """Whether there is nothing in `span` but what is found here."""
         covers = self.span.start <= span.start and self.span.end >= span.end
-        return self.error is None and covers and self.wall >= span.end + LATE
+        return self.kept is not None and covers and self.wall >= span.end + LATE
 
 
 def check(history: History, expectation: Trace, scale: TimeScale) -> Finding:  # noqa: ARG001 - has no duration

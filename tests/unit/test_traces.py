@@ -30,7 +30,7 @@ def asked(since: float, until: float, *found: float, wall: float = LATE, **chang
 QUIET = asked(h.CONTROL, h.INJECT)
 FAILED = asked(h.IN_FORCE, h.RELEASE, h.IN_FORCE + 2, h.IN_FORCE + 1)
 NONE = asked(h.IN_FORCE, h.RELEASE)
-GONE = {"found": [], "kept": False, "error": "connection refused"}
+GONE = {"found": [], "kept": None, "error": "connection refused"}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ GONE = {"found": [], "kept": False, "error": "connection refused"}
         ([asked(h.CONTROL + 1, h.INJECT), FAILED], INCONCLUSIVE, "in the control window is not known"),
         ([asked(h.CONTROL, h.INJECT, h.CONTROL + 5), FAILED], INCONCLUSIVE, "without a fault: api-gateway had a span"),
         ([asked(h.CONTROL, h.INJECT, kept=False), FAILED], INCONCLUSIVE, "no span of api-gateway is kept"),
+        ([asked(h.CONTROL, h.INJECT, kept=None), FAILED], INCONCLUSIVE, "in the control window is not known"),
         ([asked(h.CONTROL, h.INJECT, **GONE), FAILED], INCONCLUSIVE, "connection refused"),
         ([QUIET, asked(h.IN_FORCE, h.RELEASE, **GONE)], INCONCLUSIVE, "connection refused"),
         ([], INCONCLUSIVE, "nobody asked"),

@@ -89,8 +89,12 @@ class World:
     def lease(self, **changes: Any) -> None:
         self.write("lease", phase="in-force", lease=h.lease(**changes))
 
-    def play(self, *, fails: bool = True, ends: bool = True) -> None:
-        """A whole run; with `fails` a request meets the fault, with `ends` it is finished."""
+    def play(self, *, fails: bool = True, ends: bool = True, injecting: float = 0.0) -> None:
+        """A whole run; with `fails` a request meets the fault, with `ends` it is finished.
+
+        All that comes after the injection is as much later as that takes longer (`injecting`, seconds).
+        """
+        in_force, undone = h.IN_FORCE + injecting, h.UNDONE + injecting
         self.tracks.expect(EXPECT)
         self.store.add("good", "POST /recommend", h.CONTROL + 1)
         self.window("control", "start")
@@ -98,20 +102,22 @@ class World:
         self.now = h.INJECT
         self.window("control", "end")
         self.window("fault", "start")
-        self.now = h.IN_FORCE
-        self.lease(undone_wall=None, state="in-force")
-        if fails:
-            self.store.add("bad", "POST /recommend", h.IN_FORCE + 1, "connection refused")
-            self.log("api-gateway-2", "fallback_served", h.IN_FORCE + 1, edge=h.EDGE, trace_id="bad", token="secret")
-            self.log("chat-svc", "request", h.IN_FORCE + 1.01, trace_id="bad")
-        self.now = h.IN_FORCE + 2
+        self.now = h.INJECT + injecting
         self.tracks.poll()
-        self.now = h.RELEASE
+        self.now = in_force
+        self.lease(in_force_wall=in_force, undone_wall=None, state="in-force")
+        if fails:
+            self.store.add("bad", "POST /recommend", in_force + 1, "connection refused")
+            self.log("api-gateway-2", "fallback_served", in_force + 1, edge=h.EDGE, trace_id="bad", token="secret")
+            self.log("chat-svc", "request", in_force + 1.01, trace_id="bad")
+        self.now = in_force + 2
+        self.tracks.poll()
+        self.now = h.RELEASE + injecting
         self.window("fault", "end")
-        self.now = h.UNDONE
+        self.now = undone
         self.window("recovery", "start")
-        self.lease()
-        while self.now < h.END:
+        self.lease(in_force_wall=in_force, undone_wall=undone)
+        while self.now < h.END + injecting:
             self.tracks.poll()
             self.now += 1
         self.window("recovery", "end")
@@ -141,6 +147,11 @@ def test_a_request_that_met_the_fault_is_found_and_kept_with_its_lines(world: Wo
     assert [each["service"] for each in kept["lines"]] == ["api-gateway", "chat-svc"]
     assert "secret" not in json.dumps(world.entries)
     assert "attributes" not in kept["spans"][0]
+
+
+def test_a_fault_that_takes_long_to_inject_hides_nothing_of_the_control_window(world: World) -> None:
+    world.play(injecting=2 * traces.LATE)
+    assert world.verdicts()[0] is Verdict.CONFIRMED
 
 
 def test_where_nothing_fails_and_nothing_is_written_both_are_refuted(world: World) -> None:
