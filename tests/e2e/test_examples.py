@@ -25,7 +25,7 @@ TOLD_ELSEWHERE = {
     EXAMPLES["judge"]: "test_verdicts.py, on a run that there is",
     EXAMPLES["diff"]: "test_comparison.py, on runs that there are",
     EXAMPLES["alerts prove"]: "test_whole_gate.py, on a gate that there is",
-    EXAMPLES["dashboards prove"]: "test_whole_gate.py, on a gate that there is",
+    EXAMPLES["dashboards prove"]: "test_panels.py, on histories that there are",
     EXAMPLES["alerts import"]: "test_alert_exchange.py, with a file that there is",
     EXAMPLES["dashboards push"]: "the integration tests of dashboards, with a Grafana of their own",
     EXAMPLES["contracts can-deploy"]: "test_contracts_deploy.py, after a verification",
