@@ -24,7 +24,7 @@ class Source(Protocol):
 
 
 def check(boards: Sequence[Board], source: Source) -> Result:
-    """Refuted where a query is empty or has no number, inconclusive where it cannot be asked.
+    """Refuted where a query is empty, inconclusive where it has no number or cannot be asked.
 
     A query that is empty in good times must say so itself, with `or vector(0)`.
     Raises GamedayError where Prometheus does not answer at all.
@@ -62,5 +62,8 @@ def _ask(expression: str, source: Source) -> tuple[Verdict, str]:
     if not samples:
         return Verdict.REFUTED, "no series"
     if not numbers:
-        return Verdict.REFUTED, f"{len(samples)} series, none with a number"
+        return (
+            Verdict.INCONCLUSIVE,
+            f"{len(samples)} series, none with a number: nothing that it measures happened lately",
+        )
     return Verdict.CONFIRMED, f"{len(numbers)} series"
