@@ -64,6 +64,6 @@ def _ask(expression: str, source: Source) -> tuple[Verdict, str]:
     if not numbers:
         return (
             Verdict.INCONCLUSIVE,
-            f"{len(samples)} series, none with a number: nothing that it measures happened lately",
+            f"{len(samples)} series, none with a number: nothing of it happened lately",
         )
     return Verdict.CONFIRMED, f"{len(numbers)} series"
