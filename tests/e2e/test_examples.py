@@ -25,9 +25,7 @@ TOLD_ELSEWHERE = {
     EXAMPLES["judge"]: "test_verdicts.py, on a run that there is",
     EXAMPLES["diff"]: "test_comparison.py, on runs that there are",
     EXAMPLES["alerts prove"]: "test_whole_gate.py, on a gate that there is",
-    EXAMPLES[
-        "dashboards check"
-    ]: "test_observability.py, on the boards that an idle system fills",
+    EXAMPLES["dashboards check"]: "test_observability.py, on the boards that an idle system fills",
     EXAMPLES["dashboards prove"]: "test_panels.py, on histories that there are",
     EXAMPLES["alerts import"]: "test_alert_exchange.py, with a file that there is",
     EXAMPLES["dashboards push"]: "the integration tests of dashboards, with a Grafana of their own",
