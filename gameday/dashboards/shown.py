@@ -11,13 +11,10 @@ from typing import Any
 
 from gameday import durations
 from gameday.alerts.timers import prometheus as duration
+from gameday.dashboards import notation
 from gameday.dashboards.board import Board
 from gameday.errors import InputError, Problem
 
-# As Grafana does: four scrapes bear one that is lost.
-RATE_SCRAPES = 4
-_VARIABLE = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)|\[\[(\w+)\]\]")
-_LEGEND = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _RANGE = re.compile(r"\[((?:\d+(?:ms|[smhd]))+)[\]:]")
 
 
@@ -31,7 +28,7 @@ class Shown:
     legend: str
 
     def resolved(self, scrape_interval: float) -> Shown:
-        window = duration(RATE_SCRAPES * scrape_interval)
+        window = duration(notation.RATE_SCRAPES * scrape_interval)
         expr = self.expr.replace("$__rate_interval", window).replace("$__interval", window)
         return Shown(self.board, self.panel, expr, self.legend)
 
@@ -41,9 +38,7 @@ class Shown:
 
     def name(self, labels: Mapping[str, str]) -> str:
         """Of the series with `labels`."""
-        if not self.legend or self.legend == "__auto":
-            return ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or self.panel
-        return _LEGEND.sub(lambda found: labels.get(found[1], ""), self.legend).strip()
+        return notation.named(self.legend, labels, self.panel)
 
 
 def of(board: Board) -> Iterator[Shown]:
@@ -70,11 +65,8 @@ def _queries(uid: str, panels: Sequence[Any], variables: Mapping[str, str]) -> I
         for target in panel.get("targets", ()):
             if expression := target.get("expr"):
                 title = str(panel.get("title") or panel["id"])
-                yield Shown(uid, title, _resolve(expression, variables), target.get("legendFormat", ""))
-
-
-def _resolve(expression: str, variables: Mapping[str, str]) -> str:
-    return _VARIABLE.sub(lambda found: variables.get(found[1] or found[2] or found[3], found[0]), expression)
+                resolved = notation.resolve(expression, variables.get)
+                yield Shown(uid, title, resolved, target.get("legendFormat", ""))
 
 
 def _value(variable: Mapping[str, Any]) -> str:

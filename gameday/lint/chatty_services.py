@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gameday.lint.requests import measured
-from gameday.lint.rule import Look, Rule, Smell, System
+from gameday.lint.percentile import Measured, over
+from gameday.lint.rule import Look, Rule, System
 
 
 def look(system: System) -> Look:
@@ -15,18 +15,11 @@ def look(system: System) -> Look:
     for request in system.requests:
         for edge, count in Counter(call.edge for call in request.calls).items():
             counts.setdefault((request.route, edge), []).append((count, request.trace))
-    found, few = measured(counts)
-    smells = [
-        Smell(
-            f"{each.route} over {each.edge}",
-            f"{each.value:.0f} calls for one request (95th percentile of {each.n}, limit {system.limits.calls}), "
-            f"such as gameday trace {each.trace}",
-            system.place(each.edge),
-        )
-        for each in found
-        if each.value > system.limits.calls
-    ]
-    return Look(smells, f"edges of routes in traces: {len(found)}" if found else "", few)
+
+    def told(each: Measured) -> str:
+        return f"{each.value:.0f} calls for one request (95th percentile of {each.n}, limit {system.limits.calls})"
+
+    return over(system.limits.calls, counts, told, system)
 
 
 RULE = Rule(

@@ -8,7 +8,8 @@ from gameday.catalogue import Catalogue, Edge
 from gameday.catalogue.model import EdgeKind, OnLoss
 from gameday.durations import text
 from gameday.lint import ai
-from gameday.lint.requests import Call, Request, measured
+from gameday.lint.percentile import Measured, over
+from gameday.lint.requests import Call, Request
 from gameday.lint.rule import Look, Rule, Smell, System
 
 _APART = (EdgeKind.MESSAGE, EdgeKind.BROKER, EdgeKind.WEBSOCKET)
@@ -62,18 +63,12 @@ def _traced(system: System) -> Look:
     for request in system.requests:
         for edge, seconds in _longest(request, streamed, system.limits.seconds):
             waits.setdefault((request.route, edge), []).append((seconds, request.trace))
-    found, few = measured(waits)
-    smells = [
-        Smell(
-            f"{each.route} over {each.edge}",
-            f"the request waits {text(each.value)} (95th percentile of {each.n}, limit {text(system.limits.seconds)}), "
-            f"such as gameday trace {each.trace}",
-            system.place(each.edge),
-        )
-        for each in found
-        if each.value > system.limits.seconds
-    ]
-    return Look(smells, f"edges of routes in traces: {len(found)}" if found else "", few)
+    limit = system.limits.seconds
+
+    def told(each: Measured) -> str:
+        return f"the request waits {text(each.value)} (95th percentile of {each.n}, limit {text(limit)})"
+
+    return over(limit, waits, told, system)
 
 
 def _longest(request: Request, streamed: set[str], limit: float) -> Iterator[tuple[str, float]]:

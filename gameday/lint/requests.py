@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gameday.statistics import quantile
 from gameday.tools.jaeger import Span
 
-# Of a 95th percentile this many are the fewest that have one beside their maximum.
-FEWEST = 20
-_SHARE = 0.95
 # Clocks of two services on two machines differ.
 _SKEW_SECONDS = 0.01
 
@@ -43,17 +39,6 @@ class Request:
     calls: Sequence[Call]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Of the requests of one route that took an edge: the 95th percentile of something, and a trace that shows it."""
-
-    route: str
-    edge: str
-    value: float
-    n: int
-    trace: str
-
-
 def read(traces: Sequence[Sequence[Span]], entry: str) -> list[Request]:
     """Those that began at `entry`. A trace without its beginning is passed over: nobody knows what it is part of."""
     found = []
@@ -82,21 +67,3 @@ def _entered(span: Span, known: Mapping[str, Span]) -> str:
         seen.add(parent.id)
         span = parent
     return span.id
-
-
-def measured(values: Mapping[tuple[str, str], Sequence[tuple[float, str]]]) -> tuple[list[Measured], list[str]]:
-    """By route and edge, from (value, trace) of each request; and what there were too few of to say anything."""
-    enough = {key: pairs for key, pairs in values.items() if len(pairs) >= FEWEST}
-    found = [_measured(route, edge, pairs) for (route, edge), pairs in enough.items()]
-    few = [
-        f"{route}: only {len(pairs)} traces of requests over {edge}, {FEWEST} are needed"
-        for (route, edge), pairs in values.items()
-        if len(pairs) < FEWEST
-    ]
-    return found, few
-
-
-def _measured(route: str, edge: str, pairs: Sequence[tuple[float, str]]) -> Measured:
-    value = quantile([value for value, _ in pairs], _SHARE)
-    trace = next(trace for each, trace in pairs if each == value)
-    return Measured(route, edge, value, len(pairs), trace)

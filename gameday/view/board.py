@@ -11,15 +11,12 @@ from typing import Any
 
 from gameday import durations
 from gameday.alerts.timers import prometheus as duration
+from gameday.dashboards import notation
 from gameday.errors import GamedayError, InputError, Problem
 
 ALL = "$__all"
 _DEFAULT_SECONDS = 1800.0
 _POINTS = 240
-# As Grafana does: four scrapes bear one that is lost.
-_RATE_SCRAPES = 4
-_VARIABLE = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)|\[\[(\w+)\]\]")
-_LEGEND = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _LABEL_VALUES = re.compile(r"label_values\((?:(.+),)?\s*(\w+)\s*\)")
 
 
@@ -32,9 +29,7 @@ class Query:
 
     def name(self, labels: Mapping[str, str]) -> str:
         """Of the series with `labels`."""
-        if not self.legend or self.legend == "__auto":
-            return ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) or self.expr
-        return " ".join(_LEGEND.sub(lambda found: labels.get(found[1], ""), self.legend).split())
+        return notation.named(self.legend, labels, self.expr)
 
 
 @dataclass(frozen=True)
@@ -132,7 +127,7 @@ def read(path: Path) -> Board:
 
 def expression(expr: str, variables: Mapping[str, str], asked: Range) -> str:
     """`expr` with Grafana's variables resolved. Raises GamedayError where one is not known."""
-    window = duration(max(asked.step + asked.scrape, _RATE_SCRAPES * asked.scrape))
+    window = duration(max(asked.step + asked.scrape, notation.RATE_SCRAPES * asked.scrape))
     known = {
         **variables,
         "__rate_interval": window,
@@ -140,13 +135,12 @@ def expression(expr: str, variables: Mapping[str, str], asked: Range) -> str:
         "__range": duration(asked.end - asked.start),
     }
 
-    def value(found: re.Match[str]) -> str:
-        name = found[1] or found[2] or found[3]
+    def value(name: str) -> str:
         if name not in known:
             raise GamedayError(f"the variable ${name} has no value here")
         return ".*" if known[name] == ALL else known[name]
 
-    return _VARIABLE.sub(value, expr)
+    return notation.resolve(expr, value)
 
 
 def _seconds(since: str) -> float:

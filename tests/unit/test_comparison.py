@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import histories as h
 import pytest
-import typer
-from typer.testing import CliRunner
+from invocation import invoke
 
 from gameday import comparison, gate
 from gameday.cli import diff as command
@@ -175,13 +175,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     return State(tmp_path / "state")
 
 
-def gameday(*arguments: str) -> tuple[int, str]:
-    app = typer.Typer()
-    command.register(app)
-    ran = CliRunner().invoke(app, arguments)
-    if ran.exception and not isinstance(ran.exception, SystemExit):
-        raise ran.exception
-    return ran.exit_code, ran.stdout
+gameday = partial(invoke, command)
 
 
 def test_the_command_names_runs_by_id_or_path_and_ends_with_what_it_found(state: State) -> None:

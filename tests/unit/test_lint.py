@@ -6,18 +6,19 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from invocation import invoke
 
 from gameday.catalogue import Catalogue, compose
 from gameday.catalogue.endpoints import references
 from gameday.cli import lint as command
 from gameday.lint import Limits, Request, System, lint, read
 from gameday.lint.access import access
-from gameday.lint.requests import FEWEST, Call
+from gameday.lint.percentile import FEWEST
+from gameday.lint.requests import Call
 from gameday.tools.jaeger import Span
 from gameday.verdict import Finding, Result, Verdict
 
@@ -361,13 +362,7 @@ def test_a_waiver_of_nothing_is_told(load: Load) -> None:
     assert "a waiver of nothing: no-fallback: a->b (by us)" in unseen("no-fallback", system)
 
 
-def gameday(*arguments: str) -> tuple[int, str]:
-    app = typer.Typer()
-    command.register(app)
-    ran = CliRunner().invoke(app, arguments)
-    if ran.exception and not isinstance(ran.exception, SystemExit):
-        raise ran.exception
-    return ran.exit_code, ran.stdout
+gameday = partial(invoke, command)
 
 
 def test_the_command_ends_with_what_it_found(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
