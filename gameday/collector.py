@@ -51,6 +51,7 @@ class Collector:
         self.since = before.view.undone if before else None
         self._notifications: Notifications = before._notifications if before else Notifications(bench.state.alerts)
         self._records: list[Record] = []
+        self._view: View | None = None
         self._began = self.since or time.time()
         self._seen: set[tuple[str, frozenset[tuple[str, str]], float]] = set()
         self._leases: dict[str, str] = {}
@@ -64,10 +65,13 @@ class Collector:
     @property
     def view(self) -> View:
         """What is known so far."""
-        return View(History(tuple(self._records)))
+        if self._view is None:
+            self._view = View(History(tuple(self._records)))
+        return self._view
 
     def write(self, kind: str, *, sync: bool = False, **data: Any) -> None:
         self._records.append(self._journal.append(kind, sync=sync, **data))
+        self._view = None
 
     def error(self, where: str, message: str) -> None:
         """Once for each message: a server that is gone is one finding, not one a second."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,8 +32,16 @@ class History:
     records: tuple[Record, ...]
     torn: bool = False
 
-    def of(self, *kinds: str) -> Iterator[Record]:
-        return (record for record in self.records if record.kind in kinds)
+    def of(self, kind: str) -> Sequence[Record]:
+        return self._by_kind.get(kind, ())
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, Sequence[Record]]:
+        # A running experiment asks for a few kinds of thousands of records, several times a second.
+        found: dict[str, list[Record]] = {}
+        for record in self.records:
+            found.setdefault(record.kind, []).append(record)
+        return found
 
 
 class Journal:

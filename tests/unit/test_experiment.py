@@ -79,7 +79,7 @@ def test_our_own_experiments_are_fine(catalogue: Catalogue) -> None:
         ('p99: "<= 800ms"', 'p98: "<= 800ms"', "extensions[0].expect.users[0].p98", "did you mean p99"),
         ('p99: "<= 800ms"', "p99: 800", "extensions[0].expect.users[0].p99", "correct p99"),
         ('p99: "<= 800ms"', 'p99: ">= 800ms"', "extensions[0].expect.users[0].p99", "correct p99"),
-        ('bad: "<= 1 of 300"', 'bad: "<= 1 %"', "extensions[0].expect.users[0].bad", "correct bad"),
+        ('bad: "<= 1 of 150"', 'bad: "<= 1 %"', "extensions[0].expect.users[0].bad", "correct bad"),
         ("status: 200", "status: '200'", "extensions[0].expect.users[0].status", "correct status"),
         ("{type: array, minItems: 1}", "{type: aray}", "extensions[0].expect.users[0].json", "correct json"),
         ("edge: api-gateway->", "edge: api-gatewy->", "extensions[0].expect.breaker[0].edge", "api-gateway->recomm"),
