@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -30,13 +30,14 @@ from gameday import (
     runs,
     shards,
 )
+from gameday.alerts import lint
 from gameday.bench import Bench
 from gameday.cases import Case, Draw
 from gameday.catalogue import Catalogue, compose
 from gameday.changes import Changes
 from gameday.contracts import Pact
 from gameday.dashboards import NO_BOARDS, Boards, proof
-from gameday.engine import Engine, uninterrupted
+from gameday.engine import QUIET_LIMIT, Engine, uninterrupted
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.experiment import Experiment
 from gameday.exploration import Exploration, Explorer
@@ -46,6 +47,7 @@ from gameday.load import Load
 from gameday.progress import Progress
 from gameday.shards import Shard
 from gameday.state import State
+from gameday.tools.prometheus import Prometheus
 from gameday.verdict import Finding, Part, Result, Verdict, Verdicts, worst
 from gameday.waiver import WAIVED
 
@@ -111,6 +113,31 @@ def load_suite(site: Site) -> Iterator[Result]:
         yield guarded("load", each.name, each.profile.title, run)
 
 
+def telemetry_suite(site: Site) -> Iterator[Result]:
+    """Judges the rules and panels themselves, on a system that is whole again and was asked for all that it does."""
+    site.progress.step("telemetry: asking about each rule and panel")
+    for name, title, judged in TELEMETRY:
+        yield guarded("telemetry", name, title, partial(judged, site))
+
+
+def _rules(site: Site) -> Result:
+    rules, tests = lint.own(alerts.file(site.catalogue), site.bench.state, site.time_scale)
+    # What goes on for longer is true for no fault's sake, and named.
+    with suppress(GamedayError):
+        site.bench.require_quiet([rule.name for rule in rules if rule.alerts], QUIET_LIMIT)
+    return lint.lint(rules, tests, _prometheus(site), site.catalogue.directory)
+
+
+def _prometheus(site: Site) -> Prometheus:
+    if site.bench.prometheus is None:
+        raise GamedayError("the system has no Prometheus that could be asked")
+    return site.bench.prometheus
+
+
+# By name: what is judged of the telemetry, and its title.
+TELEMETRY = (("rules", lint.TITLE, _rules),)
+
+
 def alerts_suite(record: Record) -> Iterator[Result]:
     """Judges what the experiments of this gate showed of the alerts."""
     yield prove(record.catalogue, killmatrix.experiments(record.places), record.known, record.time_scale)
@@ -130,6 +157,7 @@ SUITES: Mapping[str, Suite] = {
     "contracts": contracts_suite,
     "experiments": experiments_suite,
     "load": load_suite,
+    "telemetry": telemetry_suite,
     **PROOFS,
 }
 # What judges histories needs the suite that writes them.
@@ -206,12 +234,13 @@ class Plan:
     @property
     def names(self) -> Mapping[str, Sequence[str]]:
         """By suite, what shards can share."""
-        every: Mapping[str, Sequence[Pact | Experiment | Load]] = {
-            "contracts": self.pacts,
-            "experiments": self.experiments,
-            "load": self.loads,
+        every = {
+            "contracts": [each.name for each in self.pacts],
+            "experiments": [each.name for each in self.experiments],
+            "load": [each.name for each in self.loads],
+            "telemetry": [name for name, _, _ in TELEMETRY],
         }
-        return {suite: [each.name for each in every[suite]] for suite in self.suites if suite not in PROOFS}
+        return {suite: every[suite] for suite in self.suites if suite not in PROOFS}
 
     @property
     def together(self) -> Sequence[str]:
@@ -275,7 +304,7 @@ def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool
     for suite, why in dict([*_idle(chosen, catalogue), *seldom]).items() if not named else ():
         chosen.remove(suite)
         left_out.append(f"{suite}: {why}")
-    if "alerts" in chosen:
+    if {"telemetry", "alerts"} & {*chosen}:
         alerts.promised(catalogue)
     boards = dashboards.promised(catalogue) if "dashboards" in chosen else NO_BOARDS
     pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
@@ -301,8 +330,9 @@ def _idle(chosen: Sequence[str], catalogue: Catalogue) -> list[tuple[str, str]]:
     found = []
     if "contracts" in chosen and not contracts.directory(catalogue).is_dir():
         found.append(("contracts", f"there is no {contracts.directory(catalogue)}"))
-    if "alerts" in chosen and catalogue.telemetry.slos is None:
-        found.append(("alerts", "the compose file names no SLO file (x-gameday.telemetry.slos)"))
+    for suite in ("telemetry", "alerts"):
+        if suite in chosen and catalogue.telemetry.slos is None:
+            found.append((suite, "the compose file names no SLO file (x-gameday.telemetry.slos)"))
     if "dashboards" in chosen and not dashboards.of_project(catalogue).queries:
         found.append(("dashboards", f"there is no board in {dashboards.directory(catalogue)}"))
     return found

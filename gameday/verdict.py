@@ -84,7 +84,9 @@ class Result(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    suite: Literal["contracts", "experiments", "load", "alerts", "dashboards", "exploration", "lint", "gate"]
+    suite: Literal[
+        "contracts", "experiments", "load", "telemetry", "alerts", "dashboards", "exploration", "lint", "gate"
+    ]
     name: Text
     title: Text
     findings: tuple[Finding, ...]

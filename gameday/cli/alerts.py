@@ -17,12 +17,16 @@ from gameday.alerts import exchange, openslo, sloth
 from gameday.alerts.exchange import Exchanged
 from gameday.catalogue import Catalogue, compose
 from gameday.cli._findings import finish
+from gameday.cli._judged import catalogue as described
+from gameday.cli._running import prometheus_at, prometheus_option
 from gameday.errors import InputError, Problem
+from gameday.state import State
 from gameday.tools import promtool
 from gameday.verdict import Finding, Verdict
 
 BUILD_EXAMPLE = "Example: $ gameday alerts build"
 TEST_EXAMPLE = "Example: $ gameday alerts test --time-scale 30"
+CHECK_EXAMPLE = "Example: $ gameday alerts check alerts/_gen/rules.yml --tests alerts/_gen/rules_test.yml"
 PROVE_EXAMPLE = "Example: $ gameday alerts prove .gameday/runs/20261125-031500-gate-3f9a"
 EXPORT_EXAMPLE = "Example: $ gameday alerts export --format openslo"
 IMPORT_EXAMPLE = "Example: $ gameday alerts import --format sloth slos.yml"
@@ -45,6 +49,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Generate the alerts from their SLO file, and test them.", no_args_is_help=True)
     group.command("build", epilog=BUILD_EXAMPLE)(build)
     group.command("test", epilog=TEST_EXAMPLE)(test)
+    group.command("check", epilog=CHECK_EXAMPLE)(check)
     group.command("prove", epilog=PROVE_EXAMPLE)(prove)
     group.command("export", epilog=EXPORT_EXAMPLE)(export)
     group.command("import", epilog=IMPORT_EXAMPLE)(import_)
@@ -79,6 +84,31 @@ def test(
         if time_scale == 1:
             fresh = tuple(_fresh(path, _generated(slos) / path.name) for path in paths)
             result = result.model_copy(update={"findings": result.findings + fresh})
+    finish(result, as_json=as_json)
+
+
+def check(
+    rules: list[Path] = typer.Argument(None, help="Rule files. Default: those that the running system has."),
+    tests: list[Path] = typer.Option([], "--tests", help="Files of promtool's unit tests for these rules."),
+    prometheus: str = prometheus_option(),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Ask a healthy Prometheus about each rule: its series, whether it is silent, its runbook, its test.
+
+    Takes any rule files, also those of others. Nothing is started or broken.
+    """
+    from gameday.alerts import lint
+
+    if rules:
+        read, directory = lint.read(rules), Path.cwd()
+    else:
+        catalogue = described(())
+        state, directory = State.find(catalogue.directory), catalogue.directory
+        scale = (state.describe() or {}).get("time_scale", 1.0)
+        read, beside = lint.own(alerts.file(catalogue), state, scale)
+        tests = [*tests, *beside]
+    with prometheus_at(prometheus) as source:
+        result = lint.lint(read, tests, source, directory)
     finish(result, as_json=as_json)
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from gameday import dashboards
 from gameday.cli._findings import finish
 from gameday.cli._judged import catalogue, files_option, newest_gate, of_one_scale, show
-from gameday.control import Control
-from gameday.errors import InputError, Problem
+from gameday.cli._running import prometheus_at, prometheus_option
 
 BUILD_EXAMPLE = "Example: $ gameday dashboards build"
 CHECK_EXAMPLE = "Example: $ gameday dashboards check"
@@ -41,14 +37,14 @@ def build(directory: Path = _DIRECTORY) -> None:
 
 def check(
     directory: Path = _DIRECTORY,
-    prometheus: str = typer.Option("", "--prometheus", help="Address. Default: the Prometheus of the running system."),
+    prometheus: str = prometheus_option(),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Ask Prometheus every query of every panel; one that is empty is refuted."""
     from gameday.dashboards.check import check as judge
 
     boards = dashboards.read_all(directory)
-    with _prometheus(prometheus) as source:
+    with prometheus_at(prometheus) as source:
         result = judge(boards, source)
     finish(result, as_json=as_json)
 
@@ -83,24 +79,3 @@ def push(
     grafana = Grafana(url, token)
     for board in boards:
         print(f"{board.uid}: {grafana.push(dashboards.render(board))}")
-
-
-@contextmanager
-def _prometheus(url: str) -> Iterator[Any]:
-    from gameday.tools.prometheus import Prometheus
-
-    with closing(Prometheus(url or _running())) as source:
-        yield source
-
-
-def _running() -> str:
-    """Where the Prometheus of the running system listens."""
-    with closing(Control.connect()) as control:
-        endpoints = control.call("endpoints")
-    system = catalogue(())
-    name = system.telemetry.prometheus
-    ports = endpoints.get(name, {}) if name else {}
-    if not ports:
-        mend = "name the service under x-gameday.telemetry.prometheus, or give --prometheus URL"
-        raise InputError(Problem("the running system has no Prometheus", mend, system.files[0]))
-    return f"http://{next(iter(ports.values()))}"

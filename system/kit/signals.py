@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, get_args
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 # One more series for each counter and histogram, which nobody asks for and every scrape would pay for.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 Outcome = Literal["success", "failure", "short_circuit", "client_error"]

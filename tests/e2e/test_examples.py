@@ -27,6 +27,7 @@ TOLD_ELSEWHERE = {
     EXAMPLES["alerts prove"]: "test_whole_gate.py, on a gate that there is",
     EXAMPLES["dashboards check"]: "test_observability.py, on the boards that an idle system fills",
     EXAMPLES["dashboards prove"]: "test_panels.py, on histories that there are",
+    EXAMPLES["alerts check"]: "test_observability.py, before anything is broken",
     EXAMPLES["alerts import"]: "test_alert_exchange.py, with a file that there is",
     EXAMPLES["dashboards push"]: "the integration tests of dashboards, with a Grafana of their own",
     EXAMPLES["contracts can-deploy"]: "test_contracts_deploy.py, after a verification",

@@ -6,13 +6,21 @@ import re
 import shutil
 import urllib.request
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from program import ROOT, Gameday, until
+from program import ROOT, TIME_SCALE, Gameday, until
 
 # Those of hours and days, whose tests take promtool long.
 LONG_ARM = re.compile(r'\[\[slo\.arm\]\]\n(?!severity = "page"\nlong = "1h").*?\n\n', re.DOTALL)
+
+
+def passes(gameday: Gameday, *arguments: str) -> bool:
+    with suppress(AssertionError):
+        gameday.run(*arguments)
+        return True
+    return False
 
 
 @pytest.fixture
@@ -64,6 +72,18 @@ def test_a_panel_that_shows_nothing_is_named_with_its_query(wired: Gameday, boar
     refuted = wired.run("dashboards", "check", "--dir", boards, code=1)
     assert "resilience: Breaker state: no series" in refuted.out
     assert "max by (edge) (circuit_braker_state)" in refuted.out
+
+
+@pytest.mark.alone
+def test_a_rule_that_could_never_speak_is_named_with_its_line(wired: Gameday, tmp_path: Path) -> None:
+    # What the tests before this one broke is over, and their alerts with it.
+    until(lambda: passes(wired, "alerts", "check"), 60, "a rule is refuted")
+    generated = wired.state / f"alerts-x{TIME_SCALE:g}"
+    rules = tmp_path / "rules.yml"
+    spoilt = (generated / "rules.yml").read_text().replace("fallback_total{edge=", "fallbacks_total{edge=", 1)
+    rules.write_text(spoilt)
+    refuted = wired.run("alerts", "check", rules, "--tests", generated / "rules_test.yml", code=1)
+    assert "there is no series fallbacks_total: did you mean fallback_total" in refuted.out
 
 
 def test_dashboards_are_checked_only_on_a_running_system(gameday: Gameday) -> None:

@@ -112,7 +112,7 @@ def test_an_unknown_suite_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError) as told:
         gate.choose(["experimets", "laod"])
     assert [problem.mend for problem in told.value.problems] == [
-        "did you mean experiments or alerts?",
+        "did you mean experiments or telemetry or alerts?",
         "did you mean load?",
     ]
 
