@@ -108,7 +108,7 @@ def test_outside_of_a_repository_nothing_is_known(tmp_path: Path) -> None:
 def test_a_gate_runs_what_is_touched_and_says_what_is_not(repository: Repository) -> None:
     repository.write("system/search/code.py", "2")
     plan = repository.plan()
-    assert plan.suites == ["contracts", "experiments", "load"]
+    assert plan.suites == ["contracts", "experiments", "load", "telemetry"]
     assert {"search-svc"} <= {name for pact in plan.pacts for name in (pact.consumer, pact.provider)}
     assert all("search-svc" in (pact.consumer, pact.provider) for pact in plan.pacts)
     assert not list(contracts.missing(repository.catalogue, plan.agreed or ())), "what is left out is not missing"
@@ -125,13 +125,13 @@ def test_a_gate_runs_what_is_touched_and_says_what_is_not(repository: Repository
 
 
 def test_where_nothing_changed_the_load_still_runs(repository: Repository) -> None:
-    assert repository.plan().suites == ["load"]
+    assert repository.plan().suites == ["load", "telemetry"]
 
 
 def test_what_belongs_to_nobody_runs_everything(repository: Repository) -> None:
     repository.write("docker-compose.override.txt", "2")
     plan = repository.plan()
-    assert plan.suites == ["contracts", "experiments", "load", "alerts"]
+    assert plan.suites == ["contracts", "experiments", "load", "telemetry", "alerts"]
     assert len(plan.pacts) == 22
 
 
