@@ -6,38 +6,27 @@ import os
 import subprocess
 import sys
 import time
-import traceback
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from gameday import (
     __version__,
-    alerts,
+    agenda,
     changes,
     contracts,
-    cover,
     dashboards,
-    experiment,
-    killmatrix,
-    load,
     loadrun,
     report,
     runs,
     shards,
 )
-from gameday.alerts import lint
 from gameday.bench import Bench
 from gameday.cases import Case, Draw
 from gameday.catalogue import Catalogue, compose
-from gameday.changes import Changes
-from gameday.contracts import Pact
-from gameday.dashboards import NO_BOARDS, Boards, proof
-from gameday.engine import QUIET_LIMIT, Engine, uninterrupted
+from gameday.engine import Engine, uninterrupted
 from gameday.errors import GamedayError, InputError, Problem
 from gameday.experiment import Experiment
 from gameday.exploration import Exploration, Explorer
@@ -47,220 +36,21 @@ from gameday.load import Load
 from gameday.progress import Progress
 from gameday.shards import Shard
 from gameday.state import State
-from gameday.tools.prometheus import Prometheus
-from gameday.verdict import Finding, Part, Result, Verdict, Verdicts, worst
+from gameday.suites import (
+    RED,
+    Site,
+    choose,
+    guarded,
+    results,
+)
+from gameday.verdict import Part, Result, Verdicts, worst
 from gameday.waiver import WAIVED
 
 TIME_SCALE = 30.0
-# The fact that holds what of an experiment was red, and is waived.
-RED = "red, and waived"
 # Facts of results that hold what was not judged, or does not count.
 EXCUSES = (WAIVED, RED, contracts.PENDING, contracts.NOT_ASKED)
-
-
-@dataclass(frozen=True)
-class Record:
-    """What experiments left behind: their histories in and below `places`.
-
-    `known` are of every experiment there is, run or left out, the alerts that it expects to fire.
-    """
-
-    catalogue: Catalogue
-    time_scale: float
-    places: Sequence[Path]
-    known: Mapping[str, frozenset[str]]
-
-
-@dataclass(frozen=True)
-class Site(Record):
-    """What a suite works on. `out` is the directory of this gate's runs; `agreed`: all contracts, left out or not."""
-
-    bench: Bench
-    out: Path
-    progress: Progress
-    agreed: Sequence[Pact] | None
-    pacts: Sequence[Pact] = ()
-    experiments: Sequence[Experiment] = ()
-    loads: Sequence[Load] = ()
-    boards: Boards = NO_BOARDS
-
-
-Suite = Callable[[Site], Iterator[Result]]
-Proof = Callable[[Record], Iterator[Result]]
 # What was judged, and what is said to be left out.
 Work = tuple[Sequence[Result], Sequence[str]]
-
-
-def contracts_suite(site: Site) -> Iterator[Result]:
-    site.progress.step("contracts: verifying")
-    if site.agreed is not None:
-        yield from contracts.missing(site.catalogue, site.agreed)
-    yield from contracts.verified(site.catalogue, site.bench.state, site.bench.endpoints, site.pacts)
-
-
-def experiments_suite(site: Site) -> Iterator[Result]:
-    def place(each: Experiment) -> Path:
-        return site.out / runs.identity(each.name)
-
-    with closing(Engine(site.bench, site.experiments, site.progress, place, site.boards)) as engine:
-        for each in site.experiments:
-            yield excused(guarded("experiments", each.name, each.title, partial(engine.run, each)), each, today())
-
-
-def load_suite(site: Site) -> Iterator[Result]:
-    for each in site.loads:
-        run = partial(loadrun.run, each, site.bench, site.out / runs.identity(each.name), site.progress)
-        yield guarded("load", each.name, each.profile.title, run)
-
-
-def telemetry_suite(site: Site) -> Iterator[Result]:
-    """Judges the rules and panels themselves, on a system that is whole again and was asked for all that it does."""
-    site.progress.step("telemetry: asking about each rule and panel")
-    for name, title, judged in TELEMETRY:
-        yield guarded("telemetry", name, title, partial(judged, site))
-
-
-def _rules(site: Site) -> Result:
-    rules, tests = lint.own(alerts.file(site.catalogue), site.bench.state, site.time_scale)
-    # What goes on for longer is true for no fault's sake, and named.
-    with suppress(GamedayError):
-        site.bench.require_quiet([rule.name for rule in rules if rule.alerts], QUIET_LIMIT)
-    return lint.lint(rules, tests, _prometheus(site), site.catalogue.directory)
-
-
-def _prometheus(site: Site) -> Prometheus:
-    if site.bench.prometheus is None:
-        raise GamedayError("the system has no Prometheus that could be asked")
-    return site.bench.prometheus
-
-
-# By name: what is judged of the telemetry, and its title.
-TELEMETRY = (("rules", lint.TITLE, _rules),)
-
-
-def alerts_suite(record: Record) -> Iterator[Result]:
-    """Judges what the experiments of this gate showed of the alerts."""
-    yield prove(record.catalogue, killmatrix.experiments(record.places), record.known, record.time_scale)
-
-
-def dashboards_suite(record: Record) -> Iterator[Result]:
-    """Judges what the experiments of this gate moved on the boards."""
-    yield prove_dashboards(record.catalogue, killmatrix.experiments(record.places))
-
-
-# What judges the histories of all experiments together.
-PROOFS: Mapping[str, Proof] = {"alerts": alerts_suite, "dashboards": dashboards_suite}
-# Those for which windows last longer than an ordinary gate has time for, and why they are left out of it.
-SELDOM: Mapping[str, str] = {"dashboards": "panels need longer windows; `gameday gate dashboards` and --all prove them"}
-# In the order in which the gate runs them.
-SUITES: Mapping[str, Suite] = {
-    "contracts": contracts_suite,
-    "experiments": experiments_suite,
-    "load": load_suite,
-    "telemetry": telemetry_suite,
-    **PROOFS,
-}
-# What judges histories needs the suite that writes them.
-NEEDS: Mapping[str, str] = dict.fromkeys(PROOFS, "experiments")
-
-
-def prove(
-    catalogue: Catalogue, histories: Mapping[str, History], known: Mapping[str, frozenset[str]], time_scale: float
-) -> Result:
-    """The kill matrix of experiments by their histories. Raises InputError where the catalogue has no SLO file."""
-    slos = alerts.promised(catalogue)
-    matrix = killmatrix.read(histories, alerts.detection(slos, time_scale))
-    return killmatrix.judge(matrix, slos.waiver, known, today())
-
-
-def excused(result: Result, experiment: Experiment, day: date) -> Result:
-    """Without what is red and waived, which is told in the facts; where all else was as expected, without a finding."""
-    waiver = experiment.extension.waiver
-    if waiver is None:
-        return result
-    red = [finding for finding in result.findings if waiver.excuses(finding, day)]
-    if not red:
-        return result.model_copy(update={"findings": tuple(waiver.useless(each, day) for each in result.findings)})
-    told = [waiver.told(f"{result.name}: {finding.check}: {finding.subject}: {finding.observed}") for finding in red]
-    unknown = tuple(each for each in result.findings if each.verdict not in (Verdict.CONFIRMED, Verdict.REFUTED))
-    return result.model_copy(update={"findings": unknown, "facts": result.facts | {RED: told}})
-
-
-def prove_dashboards(catalogue: Catalogue, histories: Mapping[str, History]) -> Result:
-    """Which panel each experiment moved, by their histories. Raises InputError where there is no board."""
-    known = [path.stem for path in experiment.files(catalogue.directory)]
-    return proof.judge(proof.read(histories, dashboards.promised(catalogue)), known)
-
-
-def expected(experiments: Sequence[Experiment]) -> Mapping[str, frozenset[str]]:
-    """By experiment the alerts that it expects to fire."""
-    return {
-        each.name: frozenset(alert.name for alert in each.extension.expect.alerts if not alert.silent)
-        for each in experiments
-    }
-
-
-def guarded(suite: str, name: str, title: str, run: Callable[[], Result]) -> Result:
-    """A suite that crashes is inconclusive, and never a pass."""
-    try:
-        return run()
-    except (GamedayError, InputError) as error:
-        return crashed(suite, name, title, str(error))
-    except Exception as error:  # noqa: BLE001 - the other suites still have something to say
-        traceback.print_exc()
-        return crashed(suite, name, title, f"{type(error).__name__}: {error}")
-
-
-def crashed(suite: str, name: str, title: str, message: str) -> Result:
-    finding = Finding(
-        check=suite, subject=name, verdict=Verdict.INCONCLUSIVE, expected="a judged run", observed=message
-    )
-    return Result.model_validate({"suite": suite, "name": name, "title": title, "findings": (finding,)})
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a gate is to run, and what it says that it leaves out. `agreed` are all contracts, None: nobody asks."""
-
-    suites: Sequence[str]
-    agreed: Sequence[Pact] | None
-    pacts: Sequence[Pact]
-    experiments: Sequence[Experiment]
-    loads: Sequence[Load]
-    known: Mapping[str, frozenset[str]]
-    left_out: tuple[str, ...]
-    boards: Boards
-
-    @property
-    def names(self) -> Mapping[str, Sequence[str]]:
-        """By suite, what shards can share."""
-        every = {
-            "contracts": [each.name for each in self.pacts],
-            "experiments": [each.name for each in self.experiments],
-            "load": [each.name for each in self.loads],
-            "telemetry": [name for name, _, _ in TELEMETRY],
-        }
-        return {suite: every[suite] for suite in self.suites if suite not in PROOFS}
-
-    @property
-    def together(self) -> Sequence[str]:
-        return [suite for suite in self.suites if suite in PROOFS]
-
-    def part(self, shard: Shard) -> Plan:
-        """What one shard runs of it, and leaves to others. What needs all of it is judged when they have run."""
-        mine = {suite: shard.part(names) for suite, names in self.names.items()}
-        others = {suite: [*(Counter(names) - Counter(mine[suite]))] for suite, names in self.names.items()}
-        told = [f"{suite}, of other shards: {', '.join(names)}" for suite, names in others.items() if names]
-        told += [f"{suite}: judged when all shards have run, by gameday judge" for suite in self.together]
-        return replace(
-            self,
-            suites=[suite for suite, names in mine.items() if names],
-            agreed=None,
-            pacts=shard.part(self.pacts),
-            experiments=shard.part(self.experiments),
-            loads=shard.part(self.loads),
-            left_out=(*self.left_out, *told),
-        )
 
 
 def gate(
@@ -282,7 +72,7 @@ def gate(
     chosen = choose(suites)
     catalogue = compose.load(files, environment=os.environ, time_scale=time_scale)
     touched = changes.since(since, catalogue) if since else None
-    whole = _plan(chosen, catalogue, bool(suites), everything, touched)
+    whole = agenda.plan(chosen, catalogue, bool(suites), everything, touched)
     plan = whole.part(shard) if shard else whole
     part = shards.described(shard, catalogue, whole.names, whole.together, whole.left_out) if shard else None
 
@@ -292,74 +82,9 @@ def gate(
             bench.catalogue, bench.scale.factor, [directory], plan.known, bench, directory, progress,
             plan.agreed, plan.pacts, plan.experiments, plan.loads, plan.boards,
         )  # fmt: skip
-        return list(_results(plan.suites, site)), plan.left_out
+        return list(results(plan.suites, site)), plan.left_out
 
     return judged(catalogue, "gate", out, work, system(catalogue, time_scale, progress), part=part)
-
-
-def _plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool, touched: Changes | None) -> Plan:
-    """Reads all that is to run. Raises InputError. Suites that were not `named` may be left out."""
-    left_out: list[str] = []
-    seldom = [] if everything else [(suite, why) for suite, why in SELDOM.items() if suite in chosen]
-    for suite, why in dict([*_idle(chosen, catalogue), *seldom]).items() if not named else ():
-        chosen.remove(suite)
-        left_out.append(f"{suite}: {why}")
-    if {"telemetry", "alerts"} & {*chosen}:
-        alerts.promised(catalogue)
-    boards = dashboards.promised(catalogue) if "dashboards" in chosen else NO_BOARDS
-    pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
-    experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
-    known, agreed = expected(experiments), pacts
-    if touched:
-        pacts, experiments = _narrowed(touched, catalogue, pacts, experiments, left_out)
-        chosen = _still(chosen, {"contracts": pacts, "experiments": experiments}, touched, left_out)
-    if everything:
-        experiments = cover.ordered(experiments)
-    else:
-        covering = cover.cover(experiments, catalogue, boards.moved)
-        experiments = list(covering.chosen)
-        left_out += covering.left_out
-    profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
-    loads = [each for each in profiles if each.profile.gate or everything]
-    left_out += [f"load {each.name}" for each in profiles if each not in loads]
-    return Plan(chosen, agreed, pacts, experiments, loads, known, tuple(left_out), boards)
-
-
-def _idle(chosen: Sequence[str], catalogue: Catalogue) -> list[tuple[str, str]]:
-    """Those of the chosen suites that find nothing to judge here, and why."""
-    found = []
-    if "contracts" in chosen and not contracts.directory(catalogue).is_dir():
-        found.append(("contracts", f"there is no {contracts.directory(catalogue)}"))
-    for suite in ("telemetry", "alerts"):
-        if suite in chosen and catalogue.telemetry.slos is None:
-            found.append((suite, "the compose file names no SLO file (x-gameday.telemetry.slos)"))
-    if "dashboards" in chosen and not dashboards.of_project(catalogue).queries:
-        found.append(("dashboards", f"there is no board in {dashboards.directory(catalogue)}"))
-    return found
-
-
-def _narrowed(
-    touched: Changes, catalogue: Catalogue, pacts: list[Pact], experiments: list[Experiment], left_out: list[str]
-) -> tuple[list[Pact], list[Experiment]]:
-    """What may differ since the commit; what may not is told in `left_out`."""
-    agreed = [pact for pact in pacts if touched.touch((pact.consumer, pact.provider))]
-    broken = [each for each in experiments if touched.touch(cover.touches(each, catalogue), each.name)]
-    unchanged = f"nothing that it is about changed since {touched.ref}"
-    left_out += [f"contract {pact.name}: {unchanged}" for pact in pacts if pact not in agreed]
-    left_out += [f"experiment {each.name}: {unchanged}" for each in experiments if each not in broken]
-    return agreed, broken
-
-
-def _still(
-    chosen: Sequence[str], rest: Mapping[str, Sequence[object]], touched: Changes, left_out: list[str]
-) -> list[str]:
-    """The suites that have something left to judge. Some experiments alone say nothing of all alerts."""
-    empty = {suite for suite, found in rest.items() if not found}
-    for suite in ("alerts", "dashboards"):
-        if suite in chosen and not touched.beyond:
-            empty.add(suite)
-            left_out.append(f"{suite}: they are proven by all experiments together")
-    return [suite for suite in chosen if suite not in empty]
 
 
 def run_experiments(
@@ -448,19 +173,6 @@ def _explored(explorer: Explorer, cases: Iterable[Case], total: str, progress: P
         yield result
 
 
-def choose(suites: Sequence[str]) -> list[str]:
-    """Raises InputError for a suite that does not exist."""
-    from gameday.yamlfile import suggestion
-
-    unknown = [name for name in suites if name not in SUITES]
-    if unknown:
-        raise InputError(
-            [Problem(f"there is no suite {name!r}", suggestion(name, SUITES), value=name) for name in unknown]
-        )
-    wanted = {*suites, *(NEEDS[name] for name in suites if name in NEEDS)}
-    return [name for name in SUITES if not suites or name in wanted]
-
-
 def conclude(
     results: Sequence[Result], began: float, started: str, time_scale: float, left_out: Sequence[str] = ()
 ) -> Verdicts:
@@ -494,10 +206,6 @@ def write(verdicts: Verdicts, directory: Path) -> Path:
         if result.directory and (Path(result.directory) / JOURNAL).exists():
             histories[result.name] = read(Path(result.directory))
     return report.write(verdicts, histories, directory)
-
-
-def today() -> date:
-    return datetime.now(UTC).date()
 
 
 def now() -> str:
@@ -555,26 +263,3 @@ def opened(state: State) -> Iterator[Bench]:
         yield bench
     finally:
         bench.close()
-
-
-def _results(chosen: Sequence[str], site: Site) -> Iterator[Result]:
-    for name in chosen:
-        for result in spoken(name, SUITES[name](site)):
-            site.progress.say(f"{result.verdict.upper():12} {name}: {result.title}")
-            yield result
-
-
-def spoken(suite: str, results: Iterable[Result]) -> Iterator[Result]:
-    """Those of a suite. Where it crashes, or says nothing, that is inconclusive, and the other suites still speak."""
-    silent = True
-    try:
-        for result in results:
-            silent = False
-            yield result
-    except Exception as error:  # noqa: BLE001 - the other suites still have something to say
-        traceback.print_exc()
-        yield crashed(suite, suite, f"the suite {suite}", f"{type(error).__name__}: {error}")
-    else:
-        if silent:
-            # A directory that was moved away must not make the gate greener.
-            yield crashed(suite, suite, f"the suite {suite}", "it found nothing to judge")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gameday import __version__, contracts, experiment, gate, runs, shards
+from gameday import __version__, contracts, experiment, gate, runs, shards, suites
 from gameday.catalogue import Catalogue
 from gameday.errors import InputError, Problem
 from gameday.experiment import Experiment
@@ -113,7 +113,7 @@ def _results(piece: Piece, experiments: Mapping[str, Experiment]) -> Iterator[Re
         lacking[result.suite, result.name] -= 1
         judged = _again(piece, result) if result.directory else result
         known = experiments.get(result.name) if result.suite == "experiments" else None
-        yield gate.excused(judged, known, gate.today()) if known else judged
+        yield suites.excused(judged, known, suites.today()) if known else judged
     for suite, name in +lacking:
         yield _unknown(piece.shard, f"the result of {suite} {name}", "none")
 
@@ -121,7 +121,7 @@ def _results(piece: Piece, experiments: Mapping[str, Experiment]) -> Iterator[Re
 def _again(piece: Piece, result: Result) -> Result:
     """Its history may have been carried here from another machine."""
     place = piece.place / Path(result.directory or "").name
-    return gate.guarded(result.suite, result.name, result.title, lambda: judge(read(place), place))
+    return suites.guarded(result.suite, result.name, result.title, lambda: judge(read(place), place))
 
 
 def _missing(pieces: Sequence[Piece]) -> Iterator[Result]:
@@ -135,7 +135,7 @@ def _missing(pieces: Sequence[Piece]) -> Iterator[Result]:
 def _idle(part: Part) -> Iterator[Result]:
     for suite, names in part.planned.items():
         if not names:
-            yield from gate.spoken(suite, ())
+            yield from suites.spoken(suite, ())
 
 
 def _together(pieces: Sequence[Piece], catalogue: Catalogue, experiments: Sequence[Experiment]) -> Iterator[Result]:
@@ -143,9 +143,9 @@ def _together(pieces: Sequence[Piece], catalogue: Catalogue, experiments: Sequen
     part, places = pieces[0].part, [piece.place for piece in pieces]
     if "contracts" in part.planned:
         yield from contracts.missing(catalogue, contracts.read_all(contracts.directory(catalogue)))
-    record = gate.Record(catalogue, pieces[0].verdicts.time_scale, places, gate.expected(experiments))
+    record = suites.Record(catalogue, pieces[0].verdicts.time_scale, places, suites.expected(experiments))
     for suite in part.together:
-        yield from gate.spoken(suite, gate.PROOFS[suite](record))
+        yield from suites.spoken(suite, suites.PROOFS[suite](record))
 
 
 def _mine(part: Part, shard: Shard) -> Mapping[str, Sequence[str]]:

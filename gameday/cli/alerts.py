@@ -121,15 +121,15 @@ def prove(
 
     Judges what experiments recorded; nothing is started or broken.
     """
-    from gameday import experiment, gate
+    from gameday import experiment, gate, suites
     from gameday.cli._judged import catalogue as described
     from gameday.cli._judged import newest_gate, of_one_scale, show
 
     catalogue = described(file)
     began, places = time.monotonic(), directories or [newest_gate(catalogue)]
     histories, scale = of_one_scale(places)
-    known = gate.expected(experiment.check(experiment.files(catalogue.directory), catalogue))
-    result = gate.prove(catalogue, histories, known, scale)
+    known = suites.expected(experiment.check(experiment.files(catalogue.directory), catalogue))
+    result = suites.prove(catalogue, histories, known, scale)
     show(gate.conclude([result], began, gate.now(), scale), places[0], as_json)
 
 

@@ -41,11 +41,12 @@ def check(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Ask Prometheus every query of every panel; one that is empty is refuted."""
+    from gameday.dashboards import shown
     from gameday.dashboards.check import check as judge
 
     boards = dashboards.read_all(directory)
     with prometheus_at(prometheus) as source:
-        result = judge(boards, source)
+        result = judge([query for board in boards for query in shown.of(board)], source)
     finish(result, as_json=as_json)
 
 
@@ -58,12 +59,12 @@ def prove(
 
     Judges what experiments recorded; nothing is started or broken.
     """
-    from gameday import gate
+    from gameday import gate, suites
 
     system = catalogue(file)
     began, places = time.monotonic(), directories or [newest_gate(system)]
     histories, scale = of_one_scale(places)
-    result = gate.prove_dashboards(system, histories)
+    result = suites.prove_dashboards(system, histories)
     show(gate.conclude([result], began, gate.now(), scale), places[0], as_json)
 
 

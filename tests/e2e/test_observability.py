@@ -78,7 +78,7 @@ def test_a_panel_that_shows_nothing_is_named_with_its_query(wired: Gameday, boar
 def test_a_rule_that_could_never_speak_is_named_with_its_line(wired: Gameday, tmp_path: Path) -> None:
     # What the tests before this one broke is over, and their alerts with it.
     until(lambda: passes(wired, "alerts", "check"), 60, "a rule is refuted")
-    generated = wired.state / f"alerts-x{TIME_SCALE:g}"
+    generated = wired.state / f"alerts-x{TIME_SCALE}"
     rules = tmp_path / "rules.yml"
     spoilt = (generated / "rules.yml").read_text().replace("fallback_total{edge=", "fallbacks_total{edge=", 1)
     rules.write_text(spoilt)

@@ -29,7 +29,7 @@ def small() -> Iterator[Path]:
     (ROOT / ".gameday").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / ".gameday") as name:
         project = Path(name)
-        for path in ("contracts", "deploy", "loadtests", "system"):
+        for path in ("docs", "contracts", "deploy", "loadtests", "system"):
             (project / path).symlink_to(ROOT / path)
         shutil.copytree(ROOT / "alerts", project / "alerts")
         waive_all_but("RecommendationUnavailable", project / "alerts/slos.toml")

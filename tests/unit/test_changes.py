@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gameday import changes, contracts, cover, experiment, gate
+from gameday import agenda, changes, contracts, cover, experiment, suites
 from gameday.catalogue import Catalogue, compose
 from gameday.errors import InputError
 
@@ -52,9 +52,9 @@ class Repository:
     def since(self, ref: str = "main") -> changes.Changes:
         return changes.since(ref, self.catalogue)
 
-    def plan(self, *suites: str) -> gate.Plan:
-        chosen = gate.choose(suites)
-        return gate._plan(chosen, self.catalogue, bool(suites), False, self.since())
+    def plan(self, *named: str) -> agenda.Agenda:
+        chosen = suites.choose(named)
+        return agenda.plan(chosen, self.catalogue, bool(named), False, self.since())
 
 
 @pytest.fixture

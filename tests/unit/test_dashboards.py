@@ -42,10 +42,11 @@ rows:
 
 
 class Answers:
-    """A Prometheus that knows `values`; an exception among them is raised."""
+    """A Prometheus that knows `values`, and those of `before`; an exception among them is raised."""
 
-    def __init__(self, values: Mapping[str, Sequence[float] | Exception]) -> None:
+    def __init__(self, values: Mapping[str, Sequence[float] | Exception], before: Sequence[float] = ()) -> None:
         self.values = values
+        self.before = before
         self.asked: list[str] = []
 
     def scrape_interval(self) -> float:
@@ -57,6 +58,9 @@ class Answers:
         if isinstance(values, Exception):
             raise values
         return [Sample("", {}, 0.0, value) for value in values]
+
+    def range(self, query: str, start: float, end: float, step: float) -> Sequence[Series]:
+        return [Series({}, [(start, value) for value in self.before])]
 
 
 def read(directory: Path, source: str = GOOD) -> boards.Board:
@@ -161,7 +165,7 @@ def test_what_is_wrong_in_any_board_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_panel_with_data_is_confirmed_and_asked_as_grafana_asks(tmp_path: Path) -> None:
     source = Answers({"sum(rate(a_total[1m]))": [0.0], "b": [math.nan, 2.0]})
-    result = check([read(tmp_path)], source)
+    result = check(shown.of(read(tmp_path)), source)
     assert result.verdict is Verdict.CONFIRMED
     assert source.asked == ["sum(rate(a_total[1m]))", "b"]
 
@@ -171,14 +175,24 @@ def test_a_panel_with_data_is_confirmed_and_asked_as_grafana_asks(tmp_path: Path
     [([], Verdict.REFUTED, "no series"), ([math.nan], Verdict.INCONCLUSIVE, "1 series, none with a number")],
 )
 def test_an_empty_query_is_named(tmp_path: Path, values: list[float], verdict: Verdict, observed: str) -> None:
-    result = check([read(tmp_path)], Answers({"sum(rate(a_total[1m]))": [1.0], "b": values}))
+    result = check(shown.of(read(tmp_path)), Answers({"sum(rate(a_total[1m]))": [1.0], "b": values}))
     (bad,) = [finding for finding in result.findings if finding.verdict is not Verdict.CONFIRMED]
     assert (bad.verdict, bad.subject, bad.detail) == (verdict, "small: Panel", "b")
     assert bad.observed.startswith(observed)
 
 
+def test_what_had_a_number_lately_shows_data(tmp_path: Path) -> None:
+    idle = {"sum(rate(a_total[1m]))": [1.0], "b": [math.nan]}
+    result = check(shown.of(read(tmp_path)), Answers(idle, before=[math.nan, 0.3]))
+    assert result.verdict is Verdict.CONFIRMED
+    assert result.findings[1].observed == "1 series, with numbers in the last 5 min"
+    assert check(shown.of(read(tmp_path)), Answers(idle, before=[math.nan])).verdict is Verdict.INCONCLUSIVE
+
+
 def test_a_query_that_prometheus_refuses_is_inconclusive(tmp_path: Path) -> None:
-    result = check([read(tmp_path)], Answers({"sum(rate(a_total[1m]))": [1.0], "b": GamedayError("parse error")}))
+    result = check(
+        shown.of(read(tmp_path)), Answers({"sum(rate(a_total[1m]))": [1.0], "b": GamedayError("parse error")})
+    )
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "parse error" in result.findings[1].observed
 

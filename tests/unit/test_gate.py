@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gameday import gate, journal
+from gameday import gate, journal, suites
 from gameday.durations import TimeScale
 from gameday.errors import GamedayError, InputError
 from gameday.progress import Progress
@@ -49,21 +49,21 @@ def run(out: Path, *suites: str) -> tuple[Any, Path]:
 
 
 def test_the_worst_result_is_the_verdict(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def results(_: gate.Site) -> Iterator[Result]:
+    def results(_: suites.Site) -> Iterator[Result]:
         yield result(Verdict.CONFIRMED, "a")
         yield result(Verdict.REFUTED, "b")
 
-    monkeypatch.setattr(gate, "SUITES", {"load": results})
+    monkeypatch.setattr(suites, "SUITES", {"load": results})
     verdicts, directory = run(site / "out")
     assert (verdicts.verdict, verdicts.exit_code, directory) == (Verdict.REFUTED, 1, site / "out")
     assert {path.name for path in directory.iterdir()} == {"report.html", "junit.xml", "verdict.json", "summary.md"}
 
 
 def test_a_suite_that_finds_nothing_to_judge_is_inconclusive(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fine(_: gate.Site) -> Iterator[Result]:
+    def fine(_: suites.Site) -> Iterator[Result]:
         yield result(Verdict.CONFIRMED)
 
-    monkeypatch.setattr(gate, "SUITES", {"experiments": lambda _: iter(()), "load": fine})
+    monkeypatch.setattr(suites, "SUITES", {"experiments": lambda _: iter(()), "load": fine})
     verdicts, _ = run(site / "out")
     assert [each.verdict for each in verdicts.results] == [Verdict.INCONCLUSIVE, Verdict.CONFIRMED]
     assert verdicts.exit_code == 3
@@ -72,14 +72,14 @@ def test_a_suite_that_finds_nothing_to_judge_is_inconclusive(site: Path, monkeyp
 def test_a_suite_that_crashes_is_inconclusive_and_the_others_still_speak(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crashes(_: gate.Site) -> Iterator[Result]:
+    def crashes(_: suites.Site) -> Iterator[Result]:
         yield result(Verdict.CONFIRMED, "a")
         raise ZeroDivisionError("oh")
 
-    def fine(_: gate.Site) -> Iterator[Result]:
+    def fine(_: suites.Site) -> Iterator[Result]:
         yield result(Verdict.CONFIRMED, "b")
 
-    monkeypatch.setattr(gate, "SUITES", {"experiments": crashes, "load": fine})
+    monkeypatch.setattr(suites, "SUITES", {"experiments": crashes, "load": fine})
     verdicts, _ = run(site / "out")
     assert [each.verdict for each in verdicts.results] == [Verdict.CONFIRMED, Verdict.INCONCLUSIVE, Verdict.CONFIRMED]
     assert verdicts.exit_code == 3
@@ -87,7 +87,7 @@ def test_a_suite_that_crashes_is_inconclusive_and_the_others_still_speak(
 
 
 def test_suites_without_any_result_are_not_green(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "SUITES", {"load": lambda _: iter(())})
+    monkeypatch.setattr(suites, "SUITES", {"load": lambda _: iter(())})
     verdicts, _ = run(site / "out")
     assert verdicts.exit_code == 3
 
@@ -97,7 +97,7 @@ def test_whatever_one_run_raises_is_inconclusive(error: Exception) -> None:
     def raises() -> Result:
         raise error
 
-    assert gate.guarded("load", "n", "t", raises).verdict is Verdict.INCONCLUSIVE
+    assert suites.guarded("load", "n", "t", raises).verdict is Verdict.INCONCLUSIVE
 
 
 def test_an_interrupt_is_no_verdict() -> None:
@@ -105,12 +105,12 @@ def test_an_interrupt_is_no_verdict() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        gate.guarded("load", "n", "t", interrupted)
+        suites.guarded("load", "n", "t", interrupted)
 
 
 def test_an_unknown_suite_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError) as told:
-        gate.choose(["experimets", "laod"])
+        suites.choose(["experimets", "laod"])
     assert [problem.mend for problem in told.value.problems] == [
         "did you mean experiments or telemetry or alerts?",
         "did you mean load?",
@@ -118,8 +118,8 @@ def test_an_unknown_suite_is_refused_with_the_nearest() -> None:
 
 
 def test_alerts_are_judged_by_what_experiments_showed() -> None:
-    assert gate.choose(["alerts"]) == ["experiments", "alerts"]
-    assert gate.choose(["load"]) == ["load"]
+    assert suites.choose(["alerts"]) == ["experiments", "alerts"]
+    assert suites.choose(["load"]) == ["load"]
 
 
 def test_wrong_experiments_are_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import histories as h
 import pytest
 
-from gameday import __version__, gate, shards
+from gameday import __version__, gate, shards, suites
 from gameday.catalogue import Catalogue, compose
 from gameday.errors import InputError
 from gameday.journal import Journal
@@ -184,13 +184,13 @@ def test_a_suite_of_which_no_shard_had_anything_is_not_green(three: Shards) -> N
 def test_what_needs_all_histories_is_judged_over_those_of_all_shards(
     three: Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[gate.Record] = []
+    seen: list[suites.Record] = []
 
-    def proof(record: gate.Record) -> Any:
+    def proof(record: suites.Record) -> Any:
         seen.append(record)
         yield contract(Verdict.REFUTED).model_copy(update={"suite": "alerts"})
 
-    monkeypatch.setattr(gate, "PROOFS", {"alerts": proof})
+    monkeypatch.setattr(suites, "PROOFS", {"alerts": proof})
     for index in (1, 2, 3):
         three.change(index, together=["alerts"])
     assert three.merged(1, 2, 3).exit_code == 1

@@ -9,7 +9,7 @@ from typing import Any
 import histories as h
 import pytest
 
-from gameday import dashboards, gate
+from gameday import agenda, dashboards, suites
 from gameday.catalogue import compose
 from gameday.checks import SPOKEN
 from gameday.checks.panels import check
@@ -224,8 +224,8 @@ def test_the_boards_are_proven_where_somebody_asks_for_it() -> None:
     root = Path(__file__).parents[2]
     catalogue = compose.load([root / "docker-compose.yml"], environment={})
 
-    def planned(named: bool, everything: bool) -> gate.Plan:
-        return gate._plan(gate.choose(["dashboards"] if named else ()), catalogue, named, everything, None)
+    def planned(named: bool, everything: bool) -> agenda.Agenda:
+        return agenda.plan(suites.choose(["dashboards"] if named else ()), catalogue, named, everything, None)
 
     ordinary = planned(False, False)
     assert "dashboards" not in ordinary.suites

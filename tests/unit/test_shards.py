@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gameday import gate, shards
+from gameday import agenda, shards, suites
 from gameday.catalogue import compose
 from gameday.errors import InputError
 from gameday.shards import Shard
@@ -35,14 +35,14 @@ def test_what_is_no_part_of_a_gate_is_refused(text: str) -> None:
 def test_shards_of_a_gate_run_together_what_the_gate_runs_and_say_what_they_leave_to_others() -> None:
     root = Path(__file__).parents[2]
     catalogue = compose.load([root / "docker-compose.yml"], environment={})
-    whole = gate._plan(gate.choose(()), catalogue, False, False, None)
+    whole = agenda.plan(suites.choose(()), catalogue, False, False, None)
     parts = [whole.part(Shard(index, 3)) for index in (1, 2, 3)]
-    for suite in gate.SUITES:
-        assert (suite in whole.names) != (suite in gate.PROOFS), f"nobody says what shards can share of {suite}"
+    for suite in suites.SUITES:
+        assert (suite in whole.names) != (suite in suites.PROOFS), f"nobody says what shards can share of {suite}"
     assert [pact for part in parts for pact in part.pacts] == whole.pacts
     assert [each for part in parts for each in part.experiments] == whole.experiments
     assert [each for part in parts for each in part.loads] == whole.loads
-    assert not {suite for part in parts for suite in part.suites} & set(gate.PROOFS)
+    assert not {suite for part in parts for suite in part.suites} & set(suites.PROOFS)
     first = parts[0]
     told = next(line for line in first.left_out if line.startswith("experiments, of other shards: "))
     assert set(told.partition(": ")[2].split(", ")) == {each.name for part in parts[1:] for each in part.experiments}

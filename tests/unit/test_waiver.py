@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gameday import alerts, gate
+from gameday import alerts, gate, suites
 from gameday.catalogue import compose
 from gameday.errors import InputError
 from gameday.expectations import Extension
@@ -32,7 +32,7 @@ def waived(judged: Result, until: str | None = "2026-11-27") -> Result:
     extension = Extension.model_validate(
         {"name": "gameday", "load": "x", "expect": {"users": [{"route": "GET /", "status": 200}]}, "waiver": waiver}
     )
-    return gate.excused(judged, SimpleNamespace(extension=extension), TODAY)  # type: ignore[arg-type]
+    return suites.excused(judged, SimpleNamespace(extension=extension), TODAY)  # type: ignore[arg-type]
 
 
 def concluded(*results: Result) -> Verdicts:
