@@ -33,12 +33,15 @@ WEAKENED: Mapping[str, Sequence[str]] = {
         "accounts-down",
         "accounts-slow",
         "chat-down",
+        "content-down",
         "llm-down",
         "llm-overloaded",
+        "mail-recommendations-down",
         "recommendation-down",
         "recommendation-slow",
         "search-down",
         "search-slow",
+        "task-model-down",
     ),
     "no-fallback": (
         "broker-down",
@@ -63,6 +66,7 @@ WEAKENED: Mapping[str, Sequence[str]] = {
         "talks-slow",
     ),
     "no-patience": ("chat-slow", "llm-slow"),
+    "no-insistence": ("callbacks-slow", "deliveries-down"),
     "no-care": ("consumers-down", "moderation-down", "poison"),
 }
 
