@@ -6,14 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gameday import (
-    alerts,
-    contracts,
-    cover,
-    dashboards,
-    experiment,
-    load,
-)
+from gameday import alerts, contracts, cover, dashboards, experiment, load
 from gameday.catalogue import Catalogue
 from gameday.changes import Changes
 from gameday.contracts import Pact
@@ -127,7 +120,7 @@ def _still(
 ) -> list[str]:
     """The suites that have something left to judge. Some experiments alone say nothing of all alerts."""
     empty = {suite for suite, found in rest.items() if not found}
-    for suite in ("alerts", "dashboards"):
+    for suite in PROOFS:
         if suite in chosen and not touched.beyond:
             empty.add(suite)
             left_out.append(f"{suite}: they are proven by all experiments together")

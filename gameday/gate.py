@@ -12,17 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from gameday import (
-    __version__,
-    agenda,
-    changes,
-    contracts,
-    dashboards,
-    loadrun,
-    report,
-    runs,
-    shards,
-)
+from gameday import __version__, agenda, changes, contracts, dashboards, loadrun, report, runs, shards
 from gameday.bench import Bench
 from gameday.cases import Case, Draw
 from gameday.catalogue import Catalogue, compose
@@ -36,13 +26,7 @@ from gameday.load import Load
 from gameday.progress import Progress
 from gameday.shards import Shard
 from gameday.state import State
-from gameday.suites import (
-    RED,
-    Site,
-    choose,
-    guarded,
-    results,
-)
+from gameday.suites import RED, Site, choose, guarded, results
 from gameday.verdict import Part, Result, Verdicts, worst
 from gameday.waiver import WAIVED
 

@@ -10,15 +10,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
-from gameday import (
-    alerts,
-    contracts,
-    dashboards,
-    experiment,
-    killmatrix,
-    loadrun,
-    runs,
-)
+from gameday import alerts, contracts, dashboards, experiment, killmatrix, loadrun, runs
 from gameday.alerts import lint
 from gameday.bench import Bench
 from gameday.catalogue import Catalogue
@@ -32,8 +24,10 @@ from gameday.journal import History
 from gameday.load import Load
 from gameday.progress import Progress
 from gameday.verdict import Finding, Result, Verdict
+from gameday.yamlfile import suggestion
 
-TELEMETRY, TELEMETRY_TITLE = "telemetry", "Rules would speak, and are silent; panels show data"
+# The one thing that the suite of that name judges.
+TELEMETRY = "telemetry"
 # The fact that holds what of an experiment was red, and is waived.
 RED = "red, and waived"
 
@@ -94,10 +88,11 @@ def load_suite(site: Site) -> Iterator[Result]:
 def telemetry_suite(site: Site) -> Iterator[Result]:
     """Judges rules and panels themselves, on a system that is whole again and was asked for all that it does."""
     site.progress.step("telemetry: asking about each rule and panel")
-    yield guarded("telemetry", TELEMETRY, TELEMETRY_TITLE, partial(_telemetry, site))
+    title = "Rules would speak, and are silent; panels show data"
+    yield guarded("telemetry", TELEMETRY, title, partial(_telemetry, site, title))
 
 
-def _telemetry(site: Site) -> Result:
+def _telemetry(site: Site, title: str) -> Result:
     prometheus = site.bench.prometheus
     if prometheus is None:
         raise GamedayError("the system has no Prometheus that could be asked")
@@ -107,9 +102,7 @@ def _telemetry(site: Site) -> Result:
         site.bench.require_quiet([rule.name for rule in rules if rule.alerts], QUIET_LIMIT)
     asked = lint.lint(rules, tests, prometheus, site.catalogue.directory)
     shown = panels.check(dashboards.of_project(site.catalogue).queries, prometheus)
-    return asked.model_copy(
-        update={"name": TELEMETRY, "title": TELEMETRY_TITLE, "findings": asked.findings + shown.findings}
-    )
+    return asked.model_copy(update={"name": TELEMETRY, "title": title, "findings": asked.findings + shown.findings})
 
 
 def alerts_suite(record: Record) -> Iterator[Result]:
@@ -194,8 +187,6 @@ def crashed(suite: str, name: str, title: str, message: str) -> Result:
 
 def choose(suites: Sequence[str]) -> list[str]:
     """Raises InputError for a suite that does not exist."""
-    from gameday.yamlfile import suggestion
-
     unknown = [name for name in suites if name not in SUITES]
     if unknown:
         raise InputError(

@@ -21,7 +21,6 @@ from gameday.tools.prometheus import Sample
 from gameday.verdict import Finding, Result, Verdict
 from gameday.yamlfile import YamlFile, suggestion
 
-TITLE = "Each rule has its series, is silent, tested and explained"
 # Whom it wakes, and what that person is told first.
 _LABEL, _SUMMARY, _RUNBOOK = "severity", "summary", "runbook_url"
 
@@ -99,7 +98,7 @@ def lint(rules: Sequence[Rule], tests: Sequence[Path], source: Source, directory
     return Result(
         suite="telemetry",
         name="rules",
-        title=TITLE,
+        title="Each rule has its series, is silent, tested and explained",
         findings=tuple(findings),
         seconds=time.monotonic() - began,
     )

@@ -18,6 +18,7 @@ from gameday.alerts.exchange import Exchanged
 from gameday.catalogue import Catalogue, compose
 from gameday.cli._findings import finish
 from gameday.cli._judged import catalogue as described
+from gameday.cli._judged import newest_gate, of_one_scale, show
 from gameday.cli._running import prometheus_at, prometheus_option
 from gameday.errors import InputError, Problem
 from gameday.state import State
@@ -122,8 +123,6 @@ def prove(
     Judges what experiments recorded; nothing is started or broken.
     """
     from gameday import experiment, gate, suites
-    from gameday.cli._judged import catalogue as described
-    from gameday.cli._judged import newest_gate, of_one_scale, show
 
     catalogue = described(file)
     began, places = time.monotonic(), directories or [newest_gate(catalogue)]

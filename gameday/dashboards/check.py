@@ -12,7 +12,6 @@ from gameday.errors import GamedayError
 from gameday.tools.prometheus import Sample, Series
 from gameday.verdict import Finding, Result, Verdict
 
-TITLE = "Every panel shows data"
 # Seconds: what a panel that has no number now may have had one for. A quantile of what nobody does just now has none.
 LATELY = 300.0
 _STEPS = 60
@@ -40,7 +39,7 @@ def check(queries: Sequence[Shown], source: Source) -> Result:
     return Result(
         suite="dashboards",
         name="data",
-        title=TITLE,
+        title="Every panel shows data",
         findings=findings,
         seconds=time.monotonic() - began,
     )

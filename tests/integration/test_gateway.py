@@ -426,7 +426,7 @@ def test_a_cache_that_is_gone_costs_no_answer_and_is_told(
         return "ratelimit-limit" in recommended(gateway, uuid.uuid4().hex).headers
 
     # The tests that follow talk, which is refused while nobody counts.
-    eventually(caches_again, 10, "the cache is not used again")
+    eventually(caches_again, 5, "the cache is not used again")
     eventually(counts_again, 10, "calls are not counted again")
 
 
