@@ -83,12 +83,12 @@ def own(slos: Path, state: State, time_scale: float) -> tuple[Sequence[Rule], Se
 def lint(rules: Sequence[Rule], tests: Sequence[Path], source: Source, directory: Path) -> Result:
     """`tests`: files of promtool's unit tests; `directory`: from where relative runbooks are looked up.
 
-    Raises GamedayError where Prometheus does not answer at all.
+    Raises InputError for a test file that cannot be read, GamedayError where Prometheus does not answer at all.
     """
     began = time.monotonic()
+    tested = "\n".join(map(_text, tests))
     names = frozenset(source.label_values("__name__"))
     recorded = frozenset(rule.name for rule in rules if not rule.alerts)
-    tested = "\n".join(path.read_text() for path in tests)
     findings: list[Finding] = []
     for rule in rules:
         answers = [*_expression(rule, names, recorded, source)]
@@ -127,6 +127,13 @@ def _rules(source: YamlFile, file: Path) -> Iterator[Rule]:
 
 def _texts(found: Any) -> Mapping[str, str]:
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(Problem(f"cannot be read: {error}", "name a file of promtool's unit tests", path)) from error
 
 
 def _expression(rule: Rule, names: frozenset[str], recorded: frozenset[str], source: Source) -> Iterator[_Answer]:

@@ -120,3 +120,11 @@ def test_what_is_no_rule_file_is_refused(tmp_path: Path, text: str, told: str) -
     with pytest.raises(InputError) as refused:
         lint.read([tmp_path / "rules.yml"])
     assert any(told in str(problem) for problem in refused.value.problems)
+
+
+def test_a_test_file_that_is_not_there_is_refused(project: Path) -> None:
+    (project / "rules.yml").write_text(RULES)
+    with pytest.raises(InputError) as refused:
+        lint.lint(lint.read([project / "rules.yml"]), [project / "none.yml"], FakePrometheus(), project)
+    (problem,) = refused.value.problems
+    assert (problem.file, problem.message[:14]) == (project / "none.yml", "cannot be read")
