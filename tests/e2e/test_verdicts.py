@@ -17,7 +17,6 @@ from program import ROOT, TIME_SCALE, Gameday, gameday_in_new_state, until
 pytestmark = pytest.mark.alone
 
 HERE = ROOT / "tests/e2e"
-DOWN = ROOT / "experiments/recommendation-down.yaml"
 SHORT = HERE / "experiments/short.yaml"
 
 
@@ -103,8 +102,11 @@ def test_leaked_where_the_undo_fails_and_recover_mends_it(wired: Gameday, tmp_pa
     all_well(wired)
 
 
-def test_a_second_gate_is_refused_while_one_runs_and_ctrl_c_undoes_its_fault(wired: Gameday) -> None:
-    with wired.running("experiment", "run", DOWN) as process:
+def test_a_second_gate_is_refused_while_one_runs_and_ctrl_c_undoes_its_fault(wired: Gameday, tmp_path: Path) -> None:
+    # More requests than there ever are: the fault is in force until Ctrl-C, however slow the second gate is.
+    lasting = tmp_path / "lasting.yaml"
+    lasting.write_text(SHORT.read_text().replace("of 100", "of 100000"))
+    with wired.running("experiment", "run", lasting) as process:
         fault_in_force(wired)
         assert "mend:" in wired.run("gate", code=2).err
         assert wired.in_force()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import httpx
@@ -202,6 +204,16 @@ class Service(Server):
                 if sample.name == name and sample.labels == labels:
                     return float(sample.value)
         return None
+
+    def told_of_requests(self, words: str, count: int = 1) -> list[dict[str, Any]]:
+        """The log's first `count` lines of requests with `words` in them: each is written after the answer."""
+
+        def lines() -> list[dict[str, Any]]:
+            told = [json.loads(line) for line in self.log.read_text().splitlines() if words in line]
+            return [line for line in told if line["event"] == "request"]
+
+        eventually(lambda: len(lines()) >= count, 5, f"{count} requests of {words}: {self.log}")
+        return lines()[:count]
 
 
 ServiceFactory = Callable[..., Service]

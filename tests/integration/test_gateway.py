@@ -865,8 +865,7 @@ def test_trace_and_correlation_id_go_on_to_the_provider(gateway: Service, recomm
     assert received["x-correlation-id"] == "c-1"
     assert received["traceparent"].split("-")[1] == trace
     assert 0 < int(received["x-timeout-ms"]) <= 400
-    lines = [json.loads(line) for line in gateway.log.read_text().splitlines() if '"correlationId":"c-1"' in line]
-    (line,) = [line for line in lines if line["event"] == "request"]
+    (line,) = gateway.told_of_requests('"correlationId":"c-1"')
     assert (
         line.items() >= {"trace_id": trace, "service": "api-gateway", "route": "/api/homepage", "status": 200}.items()
     )

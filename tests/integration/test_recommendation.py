@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import signal
 import subprocess
@@ -85,8 +84,8 @@ def test_an_answer_is_kept_for_a_short_time_and_given_again(service: Service, re
 def test_a_log_line_tells_of_whom_by_which_model_and_from_where(service: Service, models: Path) -> None:
     for _ in range(2):
         recommend(service, "user-0008")
-    told = [json.loads(line) for line in service.log.read_text().splitlines() if "user-0008" in line]
-    assert [line["cacheHit"] for line in told if line["event"] == "request"] == [False, True]
+    told = service.told_of_requests("user-0008", 2)
+    assert [line["cacheHit"] for line in told] == [False, True]
     assert {line["modelVersion"] for line in told} == {registry.current(models)}
 
 
