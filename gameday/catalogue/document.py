@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,13 @@ def read(path: Path) -> list[Map]:
     return _Builder(path).documents(text)
 
 
+# A compose file is read once for its timers and once for all the rest; nobody writes into a node.
+@lru_cache(maxsize=8)
+def _composed(text: str) -> list[Node]:
+    # An empty document composes to None.
+    return [node for node in YAML(typ="safe", pure=True).compose_all(io.StringIO(text)) if node is not None]
+
+
 class _Builder:
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -125,9 +133,7 @@ class _Builder:
             with warnings.catch_warnings():
                 # YAML 1.2 lets an anchor be set again, and so does Docker.
                 warnings.simplefilter("ignore", ReusedAnchorWarning)
-                found = list(YAML(typ="safe", pure=True).compose_all(io.StringIO(text)))
-            # An empty document composes to None.
-            return [node for node in found if node is not None]
+                return _composed(text)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from gameday.catalogue import Catalogue, Edge
 from gameday.errors import GamedayError, Problem
 from gameday.faults import arguments, store
 from gameday.runtime import Runtime
 
-try:
-    import redis.asyncio as redis
+if TYPE_CHECKING:
     from redis.asyncio import Redis
-except ImportError:  # pragma: no cover - a machine without the extra
-    redis = None  # type: ignore[assignment]
 
 _SCHEMES = frozenset({"redis", "valkey"})
 
@@ -39,7 +37,7 @@ class CacheFault:
         return wrong
 
     def obstacles(self, runtime: Runtime) -> Sequence[Problem]:
-        if redis is None:
+        if find_spec("redis") is None:
             return [Problem("redis is not installed: nobody could talk with the cache", store.MISSING)]
         if runtime.processes(self.target):
             return []
@@ -52,6 +50,9 @@ class CacheFault:
     @asynccontextmanager
     async def client(self, runtime: Runtime) -> AsyncIterator[Redis]:
         """Raises GamedayError where the server refuses or does not answer."""
+        # Only by who injects it: every command reads the list of faults, and this is a third of a second.
+        from redis import asyncio as redis
+
         edge, url = self._edge(runtime.catalogue)
         try:
             async with redis.from_url(

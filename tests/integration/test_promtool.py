@@ -30,10 +30,12 @@ def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-# `gameday alerts test --time-scale 30` is told elsewhere.
+# All of them at the gate's scale is what `gameday alerts test --time-scale 30` does, told elsewhere.
 @pytest.mark.parametrize("scale", [1, 1000])
-def test_the_files_of_every_scale_are_accepted(tmp_path: Path, catalogue: Catalogue, scale: float) -> None:
-    alerts.build(ROOT / "alerts" / "slos.toml", catalogue, scale, tmp_path)
+def test_the_files_of_every_scale_are_accepted(
+    tmp_path: Path, catalogue: Catalogue, one_of_each: Path, scale: float
+) -> None:
+    alerts.build(one_of_each, catalogue, scale, tmp_path)
     result = promtool.check(tmp_path)
     assert result.verdict is Verdict.CONFIRMED, result.findings
     assert [finding.check for finding in result.findings] == ["promtool", "promtool", "promtool", "amtool"]

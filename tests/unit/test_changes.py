@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ class Repository:
         }
         subprocess.run(["git", *arguments], cwd=self.directory, env=os.environ | who, check=True, capture_output=True)
 
-    @property
+    @cached_property
     def catalogue(self) -> Catalogue:
         return compose.load([self.directory / "docker-compose.yml"], environment={})
 
