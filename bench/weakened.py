@@ -2,7 +2,8 @@
 
     python bench/weakened.py [--only no-breaker] [--runs 1] [--time-scale 30] [EXPERIMENT...]
 
-Each file in bench/weakened leaves out guards of one kind, on a system of its own; its experiments are told below.
+Each file in bench/weakened leaves out guards of one kind; its experiments are told below. Each run has a system of its
+own: what a refuted one leaves behind would be seen by the next.
 An experiment notices where it is refuted: one that is confirmed on a system without its guard is worth nothing, and
 one that is inconclusive has not looked. Exits with 1 where one of them did not notice.
 """
@@ -67,7 +68,7 @@ WEAKENED: Mapping[str, Sequence[str]] = {
     ),
     "no-patience": ("chat-slow", "llm-slow"),
     "no-insistence": ("callbacks-slow", "deliveries-down"),
-    "no-care": ("consumers-down", "moderation-down", "poison"),
+    "no-care": ("consumers-down", "moderation-down", "poison", "writing-overloaded"),
 }
 
 
@@ -98,19 +99,16 @@ def _arguments() -> argparse.Namespace:
 
 
 def _weakened(name: str, arguments: argparse.Namespace) -> Iterator[Outcome]:
-    wanted = [each for each in WEAKENED[name] if not arguments.experiments or each in arguments.experiments]
-    if not wanted:
-        return
-    with gameday_in_new_state() as gameday:
-        files = ("-f", "docker-compose.yml", "-f", f"bench/weakened/{name}.yml")
-        gameday.run("up", *files, "--wire", "all", "--time-scale", str(arguments.time_scale), "--trust")
-        for experiment in wanted:
-            for _ in range(arguments.runs):
+    files = ("-f", "docker-compose.yml", "-f", f"bench/weakened/{name}.yml")
+    for experiment in WEAKENED[name]:
+        if arguments.experiments and experiment not in arguments.experiments:
+            continue
+        for _ in range(arguments.runs):
+            with gameday_in_new_state() as gameday:
+                gameday.run("up", *files, "--wire", "all", "--time-scale", str(arguments.time_scale), "--trust")
                 outcome = _run(gameday, experiment, name)
-                print(f"{experiment} {name}: {outcome.verdict} in {outcome.seconds:.1f} s: {outcome.told}", flush=True)
-                yield outcome
-                # What one refuted run leaves behind is not to spoil the next.
-                gameday.whole()
+            print(f"{experiment} {name}: {outcome.verdict} in {outcome.seconds:.1f} s: {outcome.told}", flush=True)
+            yield outcome
 
 
 def _run(gameday: Gameday, experiment: str, weakened: str) -> Outcome:

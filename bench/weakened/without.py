@@ -171,6 +171,16 @@ def held_content() -> None:
     Parts.check = trusting  # type: ignore[method-assign, assignment]
 
 
+def compensation() -> None:
+    """A text that failed stays in its writer's list."""
+    from system.content.parts import Parts
+
+    async def left(*_: Any) -> None:
+        pass
+
+    Parts.uncreate = left  # type: ignore[method-assign, assignment]
+
+
 GUARDS: Mapping[str, Callable[[], None]] = {
     guard.__name__.replace("_", "-"): guard
     for guard in (
@@ -187,6 +197,7 @@ GUARDS: Mapping[str, Callable[[], None]] = {
         lasting_queue,
         set_aside,
         held_content,
+        compensation,
     )
 }
 

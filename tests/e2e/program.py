@@ -177,6 +177,8 @@ class Gameday:
 
 @contextmanager
 def gameday_in_new_state() -> Iterator[Gameday]:
+    """Ended with its block, which SIGTERM leaves as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="gameday-e2e-") as name:
         gameday = Gameday(Path(name) / "state")
         try:
