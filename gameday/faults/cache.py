@@ -15,6 +15,7 @@ from gameday.runtime import Runtime
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+_MISSING = "redis is not installed: nobody could talk with the cache"
 _SCHEMES = frozenset({"redis", "valkey"})
 
 
@@ -38,7 +39,7 @@ class CacheFault:
 
     def obstacles(self, runtime: Runtime) -> Sequence[Problem]:
         if find_spec("redis") is None:
-            return [Problem("redis is not installed: nobody could talk with the cache", store.MISSING)]
+            return [Problem(_MISSING, store.MISSING)]
         if runtime.processes(self.target):
             return []
         message = f"{self.target} has no process: there is nothing to {self.name}"
@@ -50,9 +51,11 @@ class CacheFault:
     @asynccontextmanager
     async def client(self, runtime: Runtime) -> AsyncIterator[Redis]:
         """Raises GamedayError where the server refuses or does not answer."""
-        # Only by who injects it: every command reads the list of faults, and this is a third of a second.
-        from redis import asyncio as redis
-
+        try:
+            # Only by who injects it: every command reads the list of faults, and this is a third of a second.
+            from redis import asyncio as redis
+        except ImportError as error:  # pragma: no cover - the obstacles have looked
+            raise GamedayError(f"{_MISSING}: {store.MISSING}") from error
         edge, url = self._edge(runtime.catalogue)
         try:
             async with redis.from_url(

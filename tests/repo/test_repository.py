@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 from packaging.requirements import Requirement
@@ -139,15 +140,16 @@ def test_stock_docker_compose_accepts_the_file() -> None:
     assert ran.returncode == 0, ran.stderr
 
 
+def can_do_without(block: ast.AST) -> TypeGuard[ast.Try | ast.If]:
+    if isinstance(block, ast.Try):
+        return any("ImportError" in ast.dump(handler) for handler in block.handlers)
+    return isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+
+
 def third_party(path: Path) -> set[str]:
-    """What a module imports from other people, less what it can do without (`except ImportError`)."""
+    """What a module imports from other people when it runs, less what it can do without (`except ImportError`)."""
     tree = ast.parse(text(path))
-    optional = {
-        id(node)
-        for attempt in ast.walk(tree)
-        if isinstance(attempt, ast.Try) and any("ImportError" in ast.dump(handler) for handler in attempt.handlers)
-        for node in attempt.body
-    }
+    optional = {id(node) for block in ast.walk(tree) if can_do_without(block) for node in block.body}
     found: set[str] = set()
     for node in ast.walk(tree):
         if id(node) in optional:
