@@ -153,8 +153,8 @@ class Bench:
         if self.catalogue.telemetry.slos is None:
             return 0.0
         slos = alerting.read(self.catalogue.telemetry.slos, self.catalogue)
-        windows = {each.alert: each.window for each in slos.fallback}
-        holds = {each.alert: each.hold for each in slos.fallback} | {each.alert: each.hold for each in slos.queue}
+        windows = {each.alert: each.window or 0.0 for each in (*slos.shares, *slos.limit)}
+        holds = {each.alert: each.hold for each in (*slos.shares, *slos.queue, *slos.limit)}
         mine = [name for name in holds if name in names]
         return max(
             (self._excess("window", windows.get(name, 0.0)) + self._excess("for", holds[name]) for name in mine),

@@ -16,7 +16,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-from gameday import guardian, leases, trust
+from gameday import guardian, trust
 from gameday.catalogue import Catalogue, compose
 from gameday.control import Control, decode_problem
 from gameday.errors import GamedayError, InputError, Problem
@@ -151,7 +151,11 @@ def remove_volumes(state: State) -> None:
 def clean(state: State) -> list[str]:
     """Ends what a crash left of the system of `state` and closes its leases. Returns what was ended."""
     ended = guardian.sweep(state)
-    leases.settle(state.leases, list(guardian.leftovers(state)))
+    if state.leases.exists():
+        # Not before: it brings every fault with it, and most systems begin and end without one.
+        from gameday import leases
+
+        leases.settle(state.leases, list(guardian.leftovers(state)))
     return ended
 
 

@@ -67,6 +67,7 @@ def unpromised(slos: Slos) -> Iterator[str]:
     yield from (f"fallback {each.edge}: an alert on a share of fallbacks is no SLO" for each in slos.fallback)
     yield from (f"failure {each.edge}: an alert on a share of failures is no SLO" for each in slos.failure)
     yield from (f"queue {each.queue}: an alert on a queue is no SLO" for each in slos.queue)
+    yield from (f"limit {each.alert}: an alert on a number is no SLO" for each in slos.limit)
     yield from (f"waiver of {each.subject}: only gameday proves alerts" for each in slos.waiver)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gameday.alerts.rules import arms
-from gameday.alerts.slos import Queue, Share, Slo, Slos
+from gameday.alerts.slos import Limit, Queue, Share, Slo, Slos
 from gameday.alerts.timers import delivery, hold, timer
 
 
@@ -19,6 +19,7 @@ def detection(slos: Slos, scale: float) -> Mapping[str, float]:
         **{slo.alert: _of_slo(slo, scale) + delivery(scale) for slo in slos.slo},
         **{each.alert: _of_share(each, scale) + delivery(scale) for each in slos.shares},
         **{each.alert: _of_queue(each, scale) + delivery(scale) for each in slos.queue},
+        **{each.alert: _of_limit(each, scale) + delivery(scale) for each in slos.limit},
     }
 
 
@@ -33,3 +34,11 @@ def _of_share(share: Share, scale: float) -> float:
 def _of_queue(queue: Queue, scale: float) -> float:
     """Messages come as fast at every scale."""
     return queue.limit / queue.rate + hold(scale, queue.hold)
+
+
+def _of_limit(limit: Limit, scale: float) -> float:
+    """A rate may have to fill its whole window; of a quantile, as many must be slow as it leaves out."""
+    if limit.window is None:
+        return hold(scale, limit.hold)
+    share = 1.0 if limit.quantile is None else 1 - limit.quantile
+    return share * timer("window", scale, limit.window) + hold(scale, limit.hold)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gameday.alerts.rules import LONG, PROBE_JOB, arms, base, probes, window_label
-from gameday.alerts.slos import Arm, Failure, Queue, Share, Slo, Slos
+from gameday.alerts.slos import Arm, Failure, Limit, Queue, Share, Slo, Slos
 from gameday.alerts.timers import hold, prometheus, timer
 
 
@@ -26,6 +26,7 @@ def tests(slos: Slos, scale: float) -> dict[str, dict[str, Any]]:
     quick = [test for slo, arm in armed if arm.long <= LONG for test in _of_arm(slo, arm, scale, step)]
     quick += [test for share in slos.shares for test in _of_share(share, scale)]
     quick += [test for queue in slos.queue for test in _of_queue(queue, scale)]
+    quick += [test for limit in slos.limit for test in _of_limit(limit, scale)]
     files = {"rules_test.yml": _file(step, quick)}
     slow = [(slo, arm) for slo, arm in armed if arm.long > LONG]
     if slow:
@@ -141,6 +142,53 @@ def _of_queue(queue: Queue, scale: float) -> Iterator[dict[str, Any]]:
     )
     if pending:
         yield case("silent for a moment above it", f"{queue.limit + 1}x0 0x{samples}", {0: (alert, False)})
+
+
+def _of_limit(limit: Limit, scale: float) -> Iterator[dict[str, Any]]:
+    """Whatever the metric is: well within the limit, then beyond it, then within again."""
+    interval = timer("scrape_interval", scale)
+    window = timer("window", scale, limit.window) if limit.window else 0.0
+    beyond = math.ceil((2 * window + hold(scale, limit.hold)) / interval) + 2
+    after = math.ceil(window / interval) + 2
+    alert = _firing(limit.alert)
+
+    def case(story: str, factor: float, fires: bool) -> dict[str, Any]:
+        return _case(
+            f"{limit.alert}: {story}",
+            interval,
+            _seen(limit, factor, beyond, after, interval),
+            {beyond: (alert, fires), beyond + after: (alert, False)},
+        )
+
+    beside = 1.1 if limit.above is not None else 0.9
+    at = limit.window is None
+    yield case(f"silent {'at' if at else 'within'} its limit", 1.0 if at else 0.9, False)
+    yield case("fires beyond its limit, silent once it is kept again", beside, True)
+    if limit.hold:
+        moment = _seen(limit, beside, 0, beyond, interval)
+        yield _case(f"{limit.alert}: silent for a moment beyond it", interval, moment, {0: (alert, False)})
+
+
+def _seen(limit: Limit, factor: float, beyond: int, after: int, interval: float) -> dict[str, str]:
+    """Series of `factor` times the limit for `beyond` samples, and of what is allowed for `after` more."""
+    named = ", ".join(f'{label}="x"' for label in limit.by)
+    if limit.window is None:
+        allowed = 0 if limit.above is not None else limit.number
+        values = f"{factor * limit.number:g}x{beyond} {allowed:g}x{after}"
+        return {f"{limit.metric}{{{named}}}": values}
+    if limit.quantile is None:
+        step = factor * limit.number * interval
+        return {f"{limit.metric}{{{named}}}": f"0+{step:g}x{beyond} {step * beyond:g}x{after}"}
+    # Of a hundred at each sample as many are slow as the quantile allows, times `factor`.
+    slow = min(100.0, 100 * (1 - limit.quantile) * factor)
+    quick = 100 - slow
+    return {
+        f'{limit.metric}_bucket{{{named}, le="{limit.number}"}}': (
+            f"0+{quick:g}x{beyond} {quick * beyond + 100:g}+100x{after}"
+        ),
+        f'{limit.metric}_bucket{{{named}, le="{2 * limit.number}"}}': f"0+100x{beyond + after}",
+        f'{limit.metric}_bucket{{{named}, le="+Inf"}}': f"0+100x{beyond + after}",
+    }
 
 
 def _firing(alert: str, **labels: str) -> str:

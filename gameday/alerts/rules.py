@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gameday.alerts.slos import Alert, Arm, Failure, Links, Queue, Share, Slo, Slos
+from gameday.alerts.slos import Alert, Arm, Failure, Limit, Links, Queue, Share, Slo, Slos
 from gameday.alerts.timers import LONGEST_SCALED_WINDOW, hold, prometheus, timer
 
 PROBE_JOB = "blackbox"
@@ -18,6 +18,7 @@ def groups(slos: Slos, scale: float) -> dict[str, Any]:
     found = [_slo(slo, slos.links, scale) for slo in slos.slo]
     found += [_share(share, slos.links, scale) for share in slos.shares]
     found += [_queue(queue, slos.links, scale) for queue in slos.queue]
+    found += [_limit(limit, slos.links, scale) for limit in slos.limit]
     return {"groups": found}
 
 
@@ -144,6 +145,33 @@ def _queue(queue: Queue, links: Links, scale: float) -> dict[str, Any]:
         ),
     }
     return {"name": f"queue:{queue.queue}", "rules": [alert | _hold(queue.hold, scale)]}
+
+
+def _limit(limit: Limit, links: Links, scale: float) -> dict[str, Any]:
+    sign = ">" if limit.above is not None else "<"
+    alert: dict[str, Any] = {
+        "alert": limit.alert,
+        "expr": f"{shown(limit, scale)} {sign} {limit.number:g}",
+        "labels": {"severity": limit.severity},
+        "annotations": _annotations(
+            limit,
+            links,
+            f"{{{{ $value | humanize }}}}{limit.unit} of {' '.join(f'{{{{ $labels.{label} }}}}' for label in limit.by)} "
+            f"({'at most' if limit.above is not None else 'at least'} {limit.number:g}{limit.unit}).",
+        ),
+    }
+    return {"name": f"limit:{limit.alert}", "rules": [alert | _hold(limit.hold, scale)]}
+
+
+def shown(limit: Limit, scale: float) -> str:
+    """What is held against the number, as PromQL."""
+    by = ", ".join(limit.by)
+    if limit.window is None:
+        return f"{'max' if limit.above is not None else 'min'} by ({by}) ({limit.metric})"
+    window = prometheus(timer("window", scale, limit.window))
+    if limit.quantile is None:
+        return f"sum by ({by}) (rate({limit.metric}[{window}]))"
+    return f"histogram_quantile({limit.quantile:g}, sum by ({by}, le) (rate({limit.metric}_bucket[{window}])))"
 
 
 def _hold(seconds: float, scale: float) -> dict[str, str]:

@@ -113,6 +113,41 @@ class Queue(Alert):
     severity: Severity = "ticket"
 
 
+class Limit(Alert):
+    """Fires while what a metric shows is `above` or `below` a limit, once for each value of the labels `by`.
+
+    A gauge is taken as it is. With a `window`, a counter is taken as its rate a second, and with a `quantile` too, a
+    histogram as that quantile of what it saw; it has to have a bucket that ends at `above`.
+    """
+
+    metric: str = Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
+    by: tuple[Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], ...] = Field(min_length=1)
+    above: float | None = None
+    below: float | None = None
+    window: Duration | None = Field(default=None, gt=0)
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+    unit: str = ""
+    hold: Duration = Field(default=0.0, ge=0, alias="for")
+    severity: Severity = "ticket"
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("a limit is either above or below a number")
+        if self.window is not None and self.above is None:
+            raise ValueError("a rate or a quantile is too high where it is above a number")
+        if self.window is not None and self.above is not None and self.above <= 0:
+            raise ValueError("a rate or a quantile is above a number that is more than 0")
+        if self.quantile is not None and self.window is None:
+            raise ValueError("a quantile needs a window")
+        return self
+
+    @property
+    def number(self) -> float:
+        """That is not to be passed."""
+        return self.above if self.above is not None else self.below or 0.0
+
+
 class Waiver(waiver.Waiver):
     """For an alert that nothing fires, or an experiment that no alert hears."""
 
@@ -136,11 +171,12 @@ class Slos(_Strict):
     fallback: tuple[Fallback, ...] = ()
     failure: tuple[Failure, ...] = ()
     queue: tuple[Queue, ...] = ()
+    limit: tuple[Limit, ...] = ()
     waiver: tuple[Waiver, ...] = ()
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
-        return (*self.slo, *self.shares, *self.queue)
+        return (*self.slo, *self.shares, *self.queue, *self.limit)
 
     @property
     def shares(self) -> tuple[Share, ...]:
@@ -257,6 +293,9 @@ def _inconsistent(where: _Lines, slos: Slos, catalogue: Catalogue) -> Iterator[P
             )
         if share.window > seconds(kept):
             yield _too_long(where, (*location, "window"), share.window, kept)
+    for index, limit in enumerate(slos.limit):
+        if (limit.window or 0) > seconds(kept):
+            yield _too_long(where, ("limit", index, "window"), limit.window or 0, kept)
 
 
 def _shares(slos: Slos) -> Iterator[tuple[tuple[str, int], Share]]:
@@ -324,6 +363,7 @@ def _duplicates(where: _Lines, slos: Slos) -> Iterator[Problem]:
     named += [(("slo", i, "alert"), slo.alert) for i, slo in enumerate(slos.slo)]
     named += [((*location, "alert"), share.alert) for location, share in _shares(slos)]
     named += [(("queue", i, "alert"), queue.alert) for i, queue in enumerate(slos.queue)]
+    named += [(("limit", i, "alert"), limit.alert) for i, limit in enumerate(slos.limit)]
     for location, value in named:
         key = (location[2], value)
         if key in seen:

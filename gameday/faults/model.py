@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import httpx
 from pydantic import Field
 
 from gameday.catalogue import Catalogue
@@ -85,6 +84,9 @@ class ModelFault:
 
     async def _call(self, runtime: Runtime, method: str, path: str = "", **given: Any) -> Any:
         """Raises GamedayError where the emulator refuses, httpx's errors where it does not answer."""
+        # By who injects it alone: every command reads the list of faults.
+        import httpx
+
         token = runtime.catalogue.service(self.target).environment[TOKEN]
         url = f"http://{runtime.endpoint(self.target)}/admin/faults{path}"
         async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE) as client:

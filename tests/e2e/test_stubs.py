@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import httpx
-import pytest
 from program import Gameday
-
-pytestmark = pytest.mark.alone
 
 
 def test_the_gateway_alone_serves_a_homepage_of_what_was_promised(gameday: Gameday) -> None:

@@ -1,14 +1,12 @@
-"""Up, status, logs, restart, env, down: the system as a whole, and what is left of it when it dies."""
+"""Up, status, logs, restart, env: the system as a whole."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-import signal
 import subprocess
 import urllib.request
-from pathlib import Path
 
 import pytest
 from program import ROOT, TIME_SCALE, Gameday, until
@@ -100,18 +98,3 @@ def test_edges_are_observed_in_a_running_system(wired: Gameday) -> None:
 def test_up_is_quick(wired: Gameday) -> None:
     """That the guardian ends it within 2 s of its supervisor's death is shown on a smaller one."""
     assert wired.up_seconds < UP_SECONDS
-
-
-def test_a_service_that_crashes_at_start_shows_its_last_words(gameday: Gameday) -> None:
-    ran = gameday.run("up", "-f", ROOT / "docker-compose.yml", "-f", ROOT / "tests/e2e/crash.yml", "--trust", code=3)
-    assert "no such table: accounts" in ran.text
-    assert "user-svc" in ran.text
-    gameday.nothing_left(2)
-
-
-def test_ctrl_c_while_starting_leaves_nothing(gameday: Gameday) -> None:
-    with gameday.running("up") as process:
-        until(lambda: Path(gameday.state / "supervisor.json").exists(), 10, "the supervisor lives")
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(20) == 130, gameday.output()
-    gameday.nothing_left(2)
