@@ -153,8 +153,9 @@ class Bench:
         if self.catalogue.telemetry.slos is None:
             return 0.0
         slos = alerting.read(self.catalogue.telemetry.slos, self.catalogue)
-        windows = {each.alert: each.window or 0.0 for each in (*slos.shares, *slos.limit)}
-        holds = {each.alert: each.hold for each in (*slos.shares, *slos.queue, *slos.limit)}
+        windows = {each.alert: each.window for each in slos.shares}
+        windows |= {each.alert: each.window for each in slos.limit if each.window}
+        holds = {each.alert: each.hold for kind in (slos.shares, slos.queue, slos.limit) for each in kind}
         mine = [name for name in holds if name in names]
         return max(
             (self._excess("window", windows.get(name, 0.0)) + self._excess("for", holds[name]) for name in mine),

@@ -148,7 +148,8 @@ def _queue(queue: Queue, links: Links, scale: float) -> dict[str, Any]:
 
 
 def _limit(limit: Limit, links: Links, scale: float) -> dict[str, Any]:
-    sign = ">" if limit.above is not None else "<"
+    sign, most = (">", "at most") if limit.above is not None else ("<", "at least")
+    whose = " ".join(f"{{{{ $labels.{label} }}}}" for label in limit.by)
     alert: dict[str, Any] = {
         "alert": limit.alert,
         "expr": f"{shown(limit, scale)} {sign} {limit.number:g}",
@@ -156,8 +157,7 @@ def _limit(limit: Limit, links: Links, scale: float) -> dict[str, Any]:
         "annotations": _annotations(
             limit,
             links,
-            f"{{{{ $value | humanize }}}}{limit.unit} of {' '.join(f'{{{{ $labels.{label} }}}}' for label in limit.by)} "
-            f"({'at most' if limit.above is not None else 'at least'} {limit.number:g}{limit.unit}).",
+            f"{{{{ $value | humanize }}}}{limit.unit} of {whose} ({most} {limit.number:g}{limit.unit}).",
         ),
     }
     return {"name": f"limit:{limit.alert}", "rules": [alert | _hold(limit.hold, scale)]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +24,12 @@ def catalogue() -> Catalogue:
 
 @pytest.fixture(scope="module")
 def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The promise to users and the first lost edge: the rules of the others differ in their names only."""
-    promised, first, *_ = (ROOT / "alerts" / "slos.toml").read_text().split("[[fallback]]")
+    """The promise to users, the first lost edge and each limit: the rules of the others differ in their names only."""
+    written = (ROOT / "alerts" / "slos.toml").read_text()
+    promised, first, *_ = written.split("[[fallback]]")
+    limits = "\n".join(re.findall(r"\[\[limit\]\]\n(?:.+\n)+", written))
     file = tmp_path_factory.mktemp("alerts") / "slos.toml"
-    file.write_text(f"{promised}[[fallback]]{first}")
+    file.write_text(f"{promised}[[fallback]]{first}{limits}")
     return file
 
 
@@ -56,6 +59,13 @@ def test_the_files_of_every_scale_are_accepted(
         lambda text: text.replace("[2m]", "[30s]"),
         lambda text: text.replace("for: 1s", "for: 1h"),
         lambda text: text.replace("/ 120", "/ 60"),
+        lambda text: text.replace("> 1.28", "> 2"),
+        lambda text: text.replace("histogram_quantile(0.5,", "histogram_quantile(0.3,"),
+        lambda text: text.replace("histogram_quantile(0.5,", "histogram_quantile(0.7,"),
+        lambda text: text.replace("> 0.005", "> 0.006"),
+        lambda text: text.replace("> 0.005", "> 0.004"),
+        lambda text: text.replace("(up) < 1", "(up) < 2"),
+        lambda text: text.replace("(up) < 1", "(up) < 0.5"),
         lambda text: text.replace(" - sum_over_time", " - 0 * sum_over_time"),
     ],
 )

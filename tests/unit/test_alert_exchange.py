@@ -68,12 +68,18 @@ def test_what_no_format_has_a_word_for_is_told(form: ModuleType) -> None:
         {
             "fallback": [{"edge": "a->b", "share": 1, "window": "2m", "alert": "A", **told}],
             "queue": [{"queue": "a.b", "limit": 1, "rate": 1, "alert": "B", **told}],
+            "limit": [{"metric": "up", "by": ["job"], "below": 1, "alert": "C", **told}],
             "waiver": [{"alert": "A", "reason": "r", "owner": "o", "until": "2027-01-01"}],
         }
     )
     exchanged = form.write(ours, "gateway")
     assert exchanged.documents == []
-    assert [each.split(":")[0] for each in exchanged.lost] == ["fallback a->b", "queue a.b", "waiver of alert A"]
+    assert [each.split(":")[0] for each in exchanged.lost] == [
+        "fallback a->b",
+        "queue a.b",
+        "limit C",
+        "waiver of alert A",
+    ]
 
 
 def changed(form: ModuleType, path: Path, change: Any) -> Path:

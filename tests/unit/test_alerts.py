@@ -42,6 +42,25 @@ for = "1m"
 alert = "PurchaseMailsWait"
 summary = "s"
 description = "d"
+
+[[limit]]
+metric = "gen_ai_client_operation_time_to_first_chunk_seconds"
+by = ["gen_ai_request_model"]
+window = "3m"
+quantile = 0.75
+above = 1.28
+for = "30s"
+alert = "FirstWordLate"
+summary = "s"
+description = "d"
+
+[[limit]]
+metric = "up"
+by = ["job"]
+below = 1
+alert = "TargetDown"
+summary = "s"
+description = "d"
 """
 
 
@@ -152,6 +171,15 @@ def test_durations_are_written_as_prometheus_does(seconds: float, text: str) -> 
         (("rate = 10", "rate = 0"), (22, "queue[0].rate"), ("greater than 0", "correct rate")),
         (("-svc.user.purchased", "-svc.user.purchase"), (20, "queue[0].queue"), ("no queue", "user.purchased")),
         (("PurchaseMailsWait", "HomepageUnavailable"), (24, "queue[0].alert"), ("used twice", "its own")),
+        (("TargetDown", "FirstWordLate"), (43, "limit[1].alert"), ("used twice", "its own")),
+        (("quantile = 0.75", "quantile = 75"), (32, "limit[0].quantile"), ("less than 1", "correct quantile")),
+        (('window = "3m"\n', ""), (28, "limit[0]"), ("a quantile needs a window", "correct")),
+        (("above = 1.28", "below = 1.28"), (28, "limit[0]"), ("too high where it is above", "correct")),
+        (("above = 1.28", "above = 0"), (28, "limit[0]"), ("more than 0", "correct")),
+        (("below = 1", ""), (39, "limit[1]"), ("either above or below", "correct")),
+        (("below = 1", "below = 1\nabove = 2"), (39, "limit[1]"), ("either above or below", "correct")),
+        (('by = ["job"]', "by = []"), (41, "limit[1].by"), ("at least 1", "correct by")),
+        (('"3m"', '"16d"'), (31, "limit[0].window"), ("longer than the 15d", "at most 15d")),
         (("share = 10", "shar = 10"), (12, "fallback[0].shar"), ("unknown key 'shar'", "did you mean share")),
         (("objective = 99.9", "objective = 100"), (5, "slo[0].objective"), ("100 %", "99.9")),
         (("objective = 99.9", ""), (2, "slo[0].objective"), ("missing", "add objective")),
@@ -228,3 +256,30 @@ def test_a_queue_is_predicted_to_fill_at_its_own_rate_at_every_scale(tmp_path: P
     slos = alerts.read(tmp_path / "slos.toml", catalogue)
     assert alerts.detection(slos, 1)["PurchaseMailsWait"] == 20 / 10 + 60 + delivery(1)
     assert alerts.detection(slos, 30)["PurchaseMailsWait"] == 20 / 10 + 2 + delivery(30)
+
+
+def rule(directory: Path, catalogue: Catalogue, alert: str) -> dict[str, Any]:
+    (found,) = [each for each in rules(built(directory, catalogue, 30), "alert") if each["alert"] == alert]
+    return found
+
+
+def test_a_gauge_is_held_against_its_limit_for_each_of_its_labels(tmp_path: Path, catalogue: Catalogue) -> None:
+    found = rule(tmp_path, catalogue, "TargetDown")
+    assert found["expr"] == "min by (job) (up) < 1"
+    assert "for" not in found
+    assert found["annotations"]["description"] == "d {{ $value | humanize }} of {{ $labels.job }} (at least 1)."
+
+
+def test_a_quantile_is_that_of_a_scaled_window(tmp_path: Path, catalogue: Catalogue) -> None:
+    found = rule(tmp_path, catalogue, "FirstWordLate")
+    metric = "gen_ai_client_operation_time_to_first_chunk_seconds_bucket"
+    rates = f"sum by (gen_ai_request_model, le) (rate({metric}[6s]))"
+    assert found["expr"] == f"histogram_quantile(0.75, {rates}) > 1.28"
+    assert found["for"] == "1s"
+
+
+def test_as_many_must_be_slow_as_a_quantile_leaves_out(tmp_path: Path, catalogue: Catalogue) -> None:
+    (tmp_path / "slos.toml").write_text(GOOD)
+    slos = alerts.read(tmp_path / "slos.toml", catalogue)
+    assert alerts.detection(slos, 1)["FirstWordLate"] == 0.25 * 180 + 30 + delivery(1)
+    assert alerts.detection(slos, 1)["TargetDown"] == delivery(1)
