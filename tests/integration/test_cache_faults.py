@@ -177,5 +177,5 @@ def test_a_target_that_is_no_redis_names_those_that_are(place: Any, monkeypatch:
     assert fault.obstacles(place) == []
     place.alive = False
     assert "cache has no process" in fault.obstacles(place)[0].message
-    monkeypatch.setattr(cache, "redis", None)
+    monkeypatch.setattr(cache, "find_spec", lambda _: None)
     assert "gameday[stores]" in fault.obstacles(place)[0].mend
