@@ -83,7 +83,7 @@ def test_our_own_experiments_are_fine(catalogue: Catalogue) -> None:
         ("status: 200", "status: '200'", "extensions[0].expect.users[0].status", "correct status"),
         ("{type: array, minItems: 1}", "{type: aray}", "extensions[0].expect.users[0].json", "correct json"),
         ("edge: api-gateway->", "edge: api-gatewy->", "extensions[0].expect.breaker[0].edge", "api-gateway->recomm"),
-        ("name: HomepageUnavailable", "name: HomepageDown", "extensions[0].expect.alerts[2].name", "HomepageUnavail"),
+        ("name: HomepageUnavailable", "name: HomepageDown", "extensions[0].expect.alerts[1].name", "HomepageUnavail"),
         ("from: api-gateway}", "from: api-gatewy}", "extensions[0].expect.traces[0].from", "did you mean api-gateway"),
         ("status: error,", "status: failed,", "extensions[0].expect.traces[0].status", "correct status"),
         ("service: api-gateway,", "service: gateway,", "extensions[0].expect.logs[0].service", "api-gateway"),
@@ -94,7 +94,7 @@ def test_our_own_experiments_are_fine(catalogue: Catalogue) -> None:
             "extensions[0].expect.logs[0].json",
             "json",
         ),
-        ("silent: true", "silent: false", "extensions[0].expect.alerts[2]", "correct"),
+        ("silent: true", "silent: false", "extensions[0].expect.alerts[1]", "correct"),
         (
             "{edge: api-gateway->recommendation-svc, route",
             "{edge: api->recommendation-svc, route",
