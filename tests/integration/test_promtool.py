@@ -15,14 +15,23 @@ from gameday.tools import promtool
 from gameday.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
-# A gauge that is too low; those of the reference system are too high.
-TARGET_DOWN = """
+# A gauge that is too low and a rate that is too high, of which the reference system has none.
+LIMITS = """
 [[limit]]
 metric = "up"
 by = ["job"]
 below = 1
 for = "30s"
 alert = "TargetDown"
+summary = "s"
+description = "d"
+
+[[limit]]
+metric = "gen_ai_cost_usd_total"
+by = ["gen_ai_request_model"]
+window = "2m"
+above = 0.005
+alert = "LanguageModelDear"
 summary = "s"
 description = "d"
 """
@@ -38,7 +47,7 @@ def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The promise to users, the first lost edge and each limit: the rules of the others differ in their names only."""
     written = (ROOT / "alerts" / "slos.toml").read_text()
     promised, first, *_ = written.split("[[fallback]]")
-    limits = "\n".join([*re.findall(r"\[\[limit\]\]\n(?:.+\n)+", written), TARGET_DOWN])
+    limits = "\n".join([*re.findall(r"\[\[limit\]\]\n(?:.+\n)+", written), LIMITS])
     file = tmp_path_factory.mktemp("alerts") / "slos.toml"
     file.write_text(f"{promised}[[fallback]]{first}{limits}")
     return file
