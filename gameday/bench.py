@@ -155,7 +155,7 @@ class Bench:
         slos = alerting.read(self.catalogue.telemetry.slos, self.catalogue)
         windows = {each.alert: each.window for each in slos.shares}
         windows |= {each.alert: each.window for each in slos.limit if each.window}
-        holds = {each.alert: each.hold for kind in (slos.shares, slos.queue, slos.limit) for each in kind}
+        holds = {each.alert: each.hold for each in slos.held}
         mine = [name for name in holds if name in names]
         return max(
             (self._excess("window", windows.get(name, 0.0)) + self._excess("for", holds[name]) for name in mine),

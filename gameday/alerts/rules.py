@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gameday.alerts.slos import Alert, Arm, Failure, Limit, Links, Queue, Share, Slo, Slos
+from gameday.alerts.slos import Alert, Arm, Failure, Held, Limit, Links, Queue, Share, Slo, Slos
 from gameday.alerts.timers import LONGEST_SCALED_WINDOW, hold, prometheus, timer
 
 PROBE_JOB = "blackbox"
@@ -121,49 +121,27 @@ def _share(share: Share, links: Links, scale: float) -> dict[str, Any]:
             f"sum by (edge) (rate(edge_requests_total{{{edge}}}[{window}]))"
         ),
     }
-    alert: dict[str, Any] = {
-        "alert": share.alert,
-        "expr": f"{share_of(share)}{{{edge}}} > {share.share / 100:g}",
-        "labels": {"severity": share.severity},
-        "annotations": _annotations(
-            share,
-            links,
-            f"{{{{ $value | humanizePercentage }}}} of the calls on {share.edge} {ended} (limit {share.share:g} %).",
-        ),
-    }
-    return {"name": f"{kind}:{share.edge}", "rules": [recorded, alert | _hold(share.hold, scale)]}
+    expression = f"{share_of(share)}{{{edge}}} > {share.share / 100:g}"
+    value = f"{{{{ $value | humanizePercentage }}}} of the calls on {share.edge} {ended} (limit {share.share:g} %)."
+    return {"name": f"{kind}:{share.edge}", "rules": [recorded, _held(share, links, scale, expression, value)]}
 
 
 def _queue(queue: Queue, links: Links, scale: float) -> dict[str, Any]:
     """Several processes measure a queue: its consumer, and those who publish to it."""
-    alert: dict[str, Any] = {
-        "alert": queue.alert,
-        "expr": f'max by (queue) (queue_messages{{queue="{queue.queue}"}}) > {queue.limit}',
-        "labels": {"severity": queue.severity},
-        "annotations": _annotations(
-            queue, links, f"{{{{ $value }}}} messages wait in {queue.queue} (limit {queue.limit})."
-        ),
-    }
-    return {"name": f"queue:{queue.queue}", "rules": [alert | _hold(queue.hold, scale)]}
+    expression = f'max by (queue) (queue_messages{{queue="{queue.queue}"}}) > {queue.limit}'
+    value = f"{{{{ $value }}}} messages wait in {queue.queue} (limit {queue.limit})."
+    return {"name": f"queue:{queue.queue}", "rules": [_held(queue, links, scale, expression, value)]}
 
 
 def _limit(limit: Limit, links: Links, scale: float) -> dict[str, Any]:
     sign, most = (">", "at most") if limit.above is not None else ("<", "at least")
     whose = " ".join(f"{{{{ $labels.{label} }}}}" for label in limit.by)
-    alert: dict[str, Any] = {
-        "alert": limit.alert,
-        "expr": f"{shown(limit, scale)} {sign} {limit.number:g}",
-        "labels": {"severity": limit.severity},
-        "annotations": _annotations(
-            limit,
-            links,
-            f"{{{{ $value | humanize }}}}{limit.unit} of {whose} ({most} {limit.number:g}{limit.unit}).",
-        ),
-    }
-    return {"name": f"limit:{limit.alert}", "rules": [alert | _hold(limit.hold, scale)]}
+    expression = f"{_shown(limit, scale)} {sign} {limit.number:g}"
+    value = f"{{{{ $value | humanize }}}}{limit.unit} of {whose} ({most} {limit.number:g}{limit.unit})."
+    return {"name": f"limit:{limit.alert}", "rules": [_held(limit, links, scale, expression, value)]}
 
 
-def shown(limit: Limit, scale: float) -> str:
+def _shown(limit: Limit, scale: float) -> str:
     """What is held against the number, as PromQL."""
     by = ", ".join(limit.by)
     if limit.window is None:
@@ -174,8 +152,14 @@ def shown(limit: Limit, scale: float) -> str:
     return f"histogram_quantile({limit.quantile:g}, sum by ({by}, le) (rate({limit.metric}_bucket[{window}])))"
 
 
-def _hold(seconds: float, scale: float) -> dict[str, str]:
-    return {"for": prometheus(hold(scale, seconds))} if seconds else {}
+def _held(held: Held, links: Links, scale: float, expression: str, value: str) -> dict[str, Any]:
+    alert = {
+        "alert": held.alert,
+        "expr": expression,
+        "labels": {"severity": held.severity},
+        "annotations": _annotations(held, links, value),
+    }
+    return alert | ({"for": prometheus(hold(scale, held.hold))} if held.hold else {})
 
 
 def _annotations(alert: Alert, links: Links, value: str) -> dict[str, str]:

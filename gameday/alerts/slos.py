@@ -85,14 +85,19 @@ class Slo(Alert):
         return round(1 - self.objective / 100, 12)
 
 
-class Share(Alert):
+class Held(Alert):
+    """Fires once its condition has held for so long (seconds)."""
+
+    hold: Duration = Field(default=0.0, ge=0, alias="for")
+    severity: Severity = "ticket"
+
+
+class Share(Held):
     """Fires while more than `share` percent of the calls on `edge` end as they should not."""
 
     edge: str = Field(pattern=r"^\S+->\S+$")
     share: float = Field(gt=0, lt=100)
     window: Duration = Field(gt=0)
-    hold: Duration = Field(default=0.0, ge=0, alias="for")
-    severity: Severity = "ticket"
 
 
 class Fallback(Share):
@@ -103,17 +108,15 @@ class Failure(Share):
     """Of calls that fail, or that a breaker refuses, where there is no fallback."""
 
 
-class Queue(Alert):
+class Queue(Held):
     """Fires while more than `limit` messages wait in `queue`, which gets `rate` a second on an ordinary day."""
 
     queue: str = Field(pattern=r"^\S+$")
     limit: int = Field(ge=0)
     rate: float = Field(gt=0)
-    hold: Duration = Field(default=0.0, ge=0, alias="for")
-    severity: Severity = "ticket"
 
 
-class Limit(Alert):
+class Limit(Held):
     """Fires while what a metric shows is `above` or `below` a limit, once for each value of the labels `by`.
 
     A gauge is taken as it is. With a `window`, a counter is taken as its rate a second, and with a `quantile` too, a
@@ -127,8 +130,6 @@ class Limit(Alert):
     window: Duration | None = Field(default=None, gt=0)
     quantile: float | None = Field(default=None, gt=0, lt=1)
     unit: str = ""
-    hold: Duration = Field(default=0.0, ge=0, alias="for")
-    severity: Severity = "ticket"
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:
@@ -176,7 +177,11 @@ class Slos(_Strict):
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
-        return (*self.slo, *self.shares, *self.queue, *self.limit)
+        return (*self.slo, *self.held)
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        return (*self.shares, *self.queue, *self.limit)
 
     @property
     def shares(self) -> tuple[Share, ...]:
