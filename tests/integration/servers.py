@@ -205,15 +205,18 @@ class Service(Server):
                     return float(sample.value)
         return None
 
+    def told(self, words: str) -> list[dict[str, Any]]:
+        """The lines of the log with `words` in them."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if words in line]
+
     def told_of_requests(self, words: str, count: int = 1) -> list[dict[str, Any]]:
-        """The log's first `count` lines of requests with `words` in them: each is written after the answer."""
+        """Those of requests, once there are `count`: each is written after the answer."""
 
         def lines() -> list[dict[str, Any]]:
-            told = [json.loads(line) for line in self.log.read_text().splitlines() if words in line]
-            return [line for line in told if line["event"] == "request"]
+            return [line for line in self.told(words) if line["event"] == "request"]
 
         eventually(lambda: len(lines()) >= count, 5, f"{count} requests of {words}: {self.log}")
-        return lines()[:count]
+        return lines()
 
 
 ServiceFactory = Callable[..., Service]

@@ -167,12 +167,15 @@ def test_a_purchase_is_one_mail_with_recommendations_and_one_correlation_id_find
     eventually(lambda: service.metric("queue_consumed_total", queue=QUEUE, outcome="duplicate") == 1, WITHIN, "once")
     assert sink.http.get("/counts").json()["repeated"] == 0
     for each in (service, sink):
-        lines = [json.loads(line) for line in each.log.read_text().splitlines() if correlation in line]
+        lines = each.told(correlation)
         assert lines, f"nothing in {each.log}"
         assert {line["correlationId"] for line in lines} == {correlation}
-    said = [json.loads(line) for line in service.log.read_text().splitlines() if correlation in line]
     queued, sent = (
-        {line["trace_id"] for line in said if line.get("action") == action and line.get("new", True)}
+        {
+            line["trace_id"]
+            for line in service.told(correlation)
+            if line.get("action") == action and line.get("new", True)
+        }
         for action in ("queue", "mail")
     )
     assert queued == sent, "the trace does not go through the queue"

@@ -84,9 +84,8 @@ def test_an_answer_is_kept_for_a_short_time_and_given_again(service: Service, re
 def test_a_log_line_tells_of_whom_by_which_model_and_from_where(service: Service, models: Path) -> None:
     for _ in range(2):
         recommend(service, "user-0008")
-    told = service.told_of_requests("user-0008", 2)
-    assert [line["cacheHit"] for line in told] == [False, True]
-    assert {line["modelVersion"] for line in told} == {registry.current(models)}
+    assert [line["cacheHit"] for line in service.told_of_requests("user-0008", 2)] == [False, True]
+    assert {line["modelVersion"] for line in service.told("user-0008")} == {registry.current(models)}
 
 
 def test_likes_are_kept_for_a_month_and_are_not_endless(service: Service, redis_server: Server) -> None:
