@@ -70,9 +70,9 @@ def holders(ports: Collection[int]) -> list[ProcessId]:
     Asks the sockets and not the tree, so that a worker that the walk of the tree
     missed (PostgreSQL's backends leave their session) is seen all the same.
     """
-    inodes = {each.inode for each in procfs.connections() if each.local_port in ports}
+    inodes = procfs.served(ports)
     # Reading every file of every process takes long; a dead service has no socket to look for.
     owners = procfs.socket_owners(procfs.snapshot()) if inodes else {}
-    pids = {owners.get(inode) for inode in inodes} | {procfs.listener(port) for port in ports}
-    identified = (procfs.identify(pid) for pid in pids if pid is not None)
+    pids = {owners[inode] for inode in inodes if inode in owners}
+    identified = map(procfs.identify, pids)
     return [process for process in identified if process is not None]

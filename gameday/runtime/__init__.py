@@ -46,7 +46,7 @@ class ProcessId:
 class ServiceStatus:
     """`name` is the replica's where a service has several: `web-2`.
 
-    `detail` says why it is not healthy; `pss_mb` is the memory of its whole tree in MiB.
+    `detail` says why it is not healthy; `pss_mb` is the memory of its whole tree in MiB, None where nobody asked.
     """
 
     name: str
@@ -143,8 +143,8 @@ class Runtime(Protocol):
         Replicas one after another.
         """
 
-    async def list(self) -> Sequence[ServiceStatus]:
-        """Every replica of every service."""
+    async def list(self, *, memory: bool = False) -> Sequence[ServiceStatus]:
+        """Every replica of every service. Measuring `memory` may take seconds: not for who asks often."""
 
     def endpoint(self, service: str, port: int | None = None) -> Endpoint:
         """Where the service itself listens, past any proxy. None: its first port.

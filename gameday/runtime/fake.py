@@ -125,8 +125,9 @@ class FakeRuntime:
         for name in self._names([service]):
             self._launch(name)
 
-    async def list(self) -> Sequence[ServiceStatus]:
-        return [self._status.get(name, ServiceStatus(name, State.PENDING)) for name in self._replicas]
+    async def list(self, *, memory: bool = False) -> Sequence[ServiceStatus]:
+        told = (self._status.get(name, ServiceStatus(name, State.PENDING)) for name in self._replicas)
+        return [status if memory else replace(status, pss_mb=None) for status in told]
 
     def endpoint(self, service: str, port: int | None = None) -> Endpoint:
         ports = self._endpoints[service]

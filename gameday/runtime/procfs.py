@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -168,6 +168,11 @@ def listener(port: int) -> int | None:
     inodes = {inode for local, _, state, inode in _sockets() if state == _LISTEN and local == port}
     owners = socket_owners(_pids()) if inodes else {}
     return next((owners[inode] for inode in inodes if inode in owners), None)
+
+
+def served(ports: Collection[int]) -> set[int]:
+    """The inodes of every server's socket on one of `ports`, be it listening or in talk with somebody."""
+    return {inode for local, _, state, inode in _sockets() if local in ports and state in (_LISTEN, _ESTABLISHED)}
 
 
 def connections() -> list[Connection]:

@@ -70,7 +70,7 @@ class RuntimeSuite:
     async def test_a_healthy_service_has_a_process_an_address_and_a_log(self, runtime: Runtime) -> None:
         await runtime.start(["api"])
         await runtime.wait_ready(30)
-        (status,) = [status for status in await runtime.list() if status.name == "api"]
+        (status,) = [status for status in await runtime.list(memory=True) if status.name == "api"]
         assert status.pid in [process.pid for process in runtime.processes("api")]
         assert status.pss_mb
         assert status.endpoints[8000] == runtime.endpoint("api") == runtime.endpoint("api", 8000)
