@@ -73,6 +73,7 @@ class RuntimeSuite:
         (status,) = [status for status in await runtime.list(memory=True) if status.name == "api"]
         assert status.pid in [process.pid for process in runtime.processes("api")]
         assert status.pss_mb
+        assert {status.pss_mb for status in await runtime.list()} == {None}, "measured though nobody asked"
         assert status.endpoints[8000] == runtime.endpoint("api") == runtime.endpoint("api", 8000)
         assert runtime.endpoint("api").host == "127.0.0.1"
         assert runtime.logs("api").is_file()
