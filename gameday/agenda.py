@@ -69,8 +69,7 @@ def plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool,
     for suite, why in dict([*_idle(chosen, catalogue), *seldom]).items() if not named else ():
         chosen.remove(suite)
         left_out.append(f"{suite}: {why}")
-    if {"telemetry", "alerts"} & {*chosen}:
-        alerts.promised(catalogue)
+    promised = alerts.promised(catalogue) if {"telemetry", "alerts"} & {*chosen} else None
     boards = dashboards.promised(catalogue) if "dashboards" in chosen else NO_BOARDS
     pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
     experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
@@ -81,13 +80,19 @@ def plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool,
     if everything:
         experiments = cover.ordered(experiments)
     else:
-        covering = cover.cover(experiments, catalogue, boards.moved)
+        spared = promised.seldom if promised else frozenset()
+        covering = cover.cover(experiments, catalogue, boards.moved, spared)
         experiments = list(covering.chosen)
-        left_out += covering.left_out
+        left_out += [*covering.left_out, *_unheard(spared, experiments)]
     profiles = [load.read(name, catalogue) for name in load.names(catalogue.directory)] if "load" in chosen else []
     loads = [each for each in profiles if each.profile.gate or everything]
     left_out += [f"load {each.name}" for each in profiles if each not in loads]
     return Agenda(chosen, agreed, pacts, experiments, loads, known, tuple(left_out), boards)
+
+
+def _unheard(seldom: frozenset[str], experiments: Sequence[Experiment]) -> list[str]:
+    heard = frozenset[str]().union(*expected(experiments).values())
+    return [f"alert {name}: seen to fire by `gameday gate --all` (gate = false)" for name in sorted(seldom - heard)]
 
 
 def _idle(chosen: Sequence[str], catalogue: Catalogue) -> list[tuple[str, str]]:

@@ -3,8 +3,8 @@
 An experiment covers the families of its faults, each edge that they break, each breaker that it expects
 to open, each queue that it expects to fill, each alert that it expects to fire and each panel that it moves.
 A set that covers whatever all experiments cover is found greedily (Chvatal 1979): the experiment that adds
-the most, again and again; those that add an alert first, since a gate in which an alert was not heard knows
-too little.
+the most, again and again. As few as fire every alert come first, since a gate in which an alert was not heard
+knows too little.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gameday.experiment import ACTIVITIES, Experiment
 from gameday.faults.registry import family
 
 # What one gate has time for.
-MOST = 14
+MOST = 12
 _ALERT = "alert "
 
 
@@ -35,29 +35,53 @@ def cover(
     experiments: Sequence[Experiment],
     catalogue: Catalogue,
     moved: Mapping[str, Collection[tuple[str, str]]] = MappingProxyType({}),
+    seldom: Collection[str] = (),
     most: int = MOST,
 ) -> Cover:
     """At most `most` of `experiments`, and the same ones each time. `moved`: by experiment the panels, board and title.
+    `seldom`: alerts that need no cover.
 
     Where two add as much, it is the one that covers more, then the first by name.
     """
-    breaks = {each.name: covers(each, catalogue) | _panels(each, moved.get(each.name, ())) for each in experiments}
-    covered: set[str] = set()
-    chosen: list[Experiment] = []
-    rest = sorted(experiments, key=lambda each: each.name)
-    while rest and len(chosen) < most:
-        best = max(rest, key=lambda each: _worth(breaks[each.name], covered))
-        if not (new := breaks[best.name] - covered):
-            break
-        covered |= new
+    spared = {f"{_ALERT}{name}" for name in seldom}
+    breaks = {
+        each.name: (covers(each, catalogue) | _panels(each, moved.get(each.name, ()))) - spared for each in experiments
+    }
+    chosen = _fewest(breaks)[:most]
+    while len(chosen) < most and (best := _most(breaks, chosen)):
         chosen.append(best)
-        rest.remove(best)
-    return Cover(ordered(chosen), [_why(each, breaks[each.name] - covered) for each in rest])
+    covered = set[str]().union(*(breaks[name] for name in chosen))
+    rest = sorted((each for each in experiments if each.name not in chosen), key=lambda each: each.name)
+    taken = ordered([each for each in experiments if each.name in chosen])
+    return Cover(taken, [_why(each, breaks[each.name] - covered) for each in rest])
 
 
-def _worth(breaks: set[str], covered: set[str]) -> tuple[bool, int, int]:
-    new = breaks - covered
-    return any(each.startswith(_ALERT) for each in new), len(new), len(breaks)
+def _fewest(breaks: Mapping[str, set[str]]) -> list[str]:
+    """As few names as fire every alert, found by way of what adds the most: without any of them one would be silent."""
+    chosen: list[str] = []
+    while (best := _most(breaks, chosen)) and _alerts(breaks, [best]) - _alerts(breaks, chosen):
+        chosen.append(best)
+    for name in reversed(chosen):
+        others = [other for other in chosen if other != name]
+        if not _alerts(breaks, [name]) - _alerts(breaks, others):
+            chosen = others
+    return chosen
+
+
+def _most(breaks: Mapping[str, set[str]], chosen: Sequence[str]) -> str | None:
+    """The name that adds the most to those that are chosen, an alert above all; None where none adds anything."""
+    covered = set[str]().union(*(breaks[name] for name in chosen))
+
+    def worth(name: str) -> tuple[bool, int, int]:
+        new = breaks[name] - covered
+        return any(each.startswith(_ALERT) for each in new), len(new), len(breaks[name])
+
+    best = max(sorted(breaks.keys() - set(chosen)), key=worth, default=None)
+    return best if best is not None and breaks[best] - covered else None
+
+
+def _alerts(breaks: Mapping[str, set[str]], names: Sequence[str]) -> set[str]:
+    return {each for name in names for each in breaks[name] if each.startswith(_ALERT)}
 
 
 def ordered(experiments: Sequence[Experiment]) -> list[Experiment]:

@@ -137,7 +137,7 @@ def prove(
     """The kill matrix of experiments by their histories. Raises InputError where the catalogue has no SLO file."""
     slos = alerts.promised(catalogue)
     matrix = killmatrix.read(histories, alerts.detection(slos, time_scale))
-    return killmatrix.judge(matrix, slos.waiver, known, today())
+    return killmatrix.judge(matrix, slos, known, today())
 
 
 def excused(result: Result, experiment: Experiment, day: date) -> Result:

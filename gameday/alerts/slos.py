@@ -65,7 +65,10 @@ WORKBOOK = tuple(
 
 
 class Alert(_Strict):
+    """With `gate = false` an ordinary gate does not wait to see it fire: what makes it do so is left to `--all`."""
+
     alert: Name
+    gate: bool = True
     summary: str = Field(min_length=1)
     description: str = Field(min_length=1)
     dashboard: Slug | None = None
@@ -178,6 +181,11 @@ class Slos(_Strict):
     @property
     def alerts(self) -> tuple[Alert, ...]:
         return (*self.slo, *self.held)
+
+    @property
+    def seldom(self) -> frozenset[str]:
+        """The alerts that only a gate of all experiments has to see fire."""
+        return frozenset(each.alert for each in self.alerts if not each.gate)
 
     @property
     def held(self) -> tuple[Held, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gameday import experiment
+from gameday import alerts, experiment
 from gameday.catalogue import Catalogue, compose
 from gameday.cover import Cover, cover, covers, ordered
 from gameday.experiment import Experiment
@@ -66,12 +66,22 @@ def test_the_few_cover_what_all_cover_and_each_other_one_is_named(
 def test_where_there_is_no_time_for_all_every_alert_is_heard_and_what_is_not_broken_is_named(
     catalogue: Catalogue, experiments: list[Experiment]
 ) -> None:
-    found = cover(experiments, catalogue)
+    seldom = alerts.promised(catalogue).seldom
+    found = cover(experiments, catalogue, seldom=seldom)
     broken = set().union(*(covers(each, catalogue) for each in found.chosen))
     missed = set().union(*(covers(each, catalogue) for each in experiments)) - broken
     assert missed
-    assert not [each for each in missed if each.startswith(("alert ", "faults of "))]
-    assert all(any(each in line for line in found.left_out) for each in missed)
+    unheard = {each.removeprefix("alert ") for each in missed if each.startswith("alert ")}
+    assert unheard == seldom and unheard
+    assert not [each for each in missed if each.startswith("faults of ")]
+    assert all(any(each in line for line in found.left_out) for each in missed if not each.startswith("alert "))
+
+
+def test_no_experiment_is_chosen_for_an_alert_that_others_hear(
+    catalogue: Catalogue, experiments: list[Experiment]
+) -> None:
+    three = [named(experiments, name) for name in ("accounts-down", "search-down", "postgres-down")]
+    assert names(cover(three, catalogue, most=1)) == ["postgres-down"]
 
 
 def test_the_same_ones_are_chosen_whatever_their_order(catalogue: Catalogue, experiments: list[Experiment]) -> None:
@@ -83,6 +93,14 @@ def test_the_same_ones_are_chosen_whatever_their_order(catalogue: Catalogue, exp
 def test_an_experiment_that_alone_moves_a_panel_is_chosen(catalogue: Catalogue, experiments: list[Experiment]) -> None:
     other = cover(experiments, catalogue, most=100).left_out[0].split()[1].rstrip(":")
     assert other in names(cover(experiments, catalogue, {other: {("board", "A panel")}}, most=100))
+
+
+def test_an_alert_that_need_not_be_heard_makes_no_experiment_a_chosen_one(
+    catalogue: Catalogue, experiments: list[Experiment]
+) -> None:
+    late = "llm-first-word-late"
+    assert late in names(cover(experiments, catalogue, most=20))
+    assert late not in names(cover(experiments, catalogue, seldom={"FirstWordLate"}, most=20))
 
 
 def test_what_there_is_no_time_for_says_what_is_not_covered(

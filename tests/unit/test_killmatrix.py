@@ -12,7 +12,7 @@ import histories as h
 import pytest
 
 from gameday import alerts, killmatrix
-from gameday.alerts.slos import Slos, Waiver
+from gameday.alerts.slos import Fallback, Slos, Waiver
 from gameday.catalogue.compose import load
 from gameday.journal import History, Journal
 from gameday.verdict import Finding, Result, Verdict
@@ -25,6 +25,14 @@ KNOWN = {"recommendation-down": frozenset({h.ALERT})}
 Spoil = Callable[[list[h.Entry]], list[h.Entry]]
 
 
+def promised(*waivers: Waiver, **more: Any) -> Slos:
+    """An alert of the SLO file, and what somebody answers for."""
+    words = {"alert": h.ALERT, "summary": "s", "description": "d", **more}
+    return Slos(
+        fallback=(Fallback.model_validate({"edge": "a->b", "share": 10, "window": "2m", **words}),), waiver=waivers
+    )
+
+
 def judged(
     entries: list[h.Entry],
     *waivers: Waiver,
@@ -32,7 +40,7 @@ def judged(
     known: Mapping[str, frozenset[str]] = KNOWN,
 ) -> Result:
     matrix = killmatrix.read({"recommendation-down": h.history(entries)}, predicted)
-    return killmatrix.judge(matrix, waivers, known, TODAY)
+    return killmatrix.judge(matrix, promised(*waivers), known, TODAY)
 
 
 def of(result: Result, subject: str) -> Finding:
@@ -136,8 +144,26 @@ def test_a_waiver_does_not_stand_for_what_nobody_knows() -> None:
 
 
 def test_no_experiment_proves_nothing() -> None:
-    result = killmatrix.judge(killmatrix.read({}, PREDICTED), (), KNOWN, TODAY)
+    result = killmatrix.judge(killmatrix.read({}, PREDICTED), promised(), KNOWN, TODAY)
     assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_alert_for_a_gate_of_all_experiments_is_no_finding_where_those_that_it_hears_were_left_out() -> None:
+    seldom = promised(gate=False)
+    assert seldom.seldom == {h.ALERT} and not promised().seldom
+
+    def findings(entries: list[h.Entry], known: Mapping[str, frozenset[str]], experiment: str) -> list[Finding]:
+        matrix = killmatrix.read({experiment: h.history(entries)}, PREDICTED)
+        judged = killmatrix.judge(matrix, seldom, known, TODAY)
+        return [finding for finding in judged.findings if finding.subject == f"alert {h.ALERT}"]
+
+    quiet = h.without("alert_state")(h.without("alert")(h.good()))
+    silent = h.change("run", expect={})(quiet)
+    assert findings(silent, {"other": frozenset({h.ALERT})}, "another") == []
+    (unknown,) = findings(silent, {"other": frozenset()}, "another")
+    assert (unknown.verdict, unknown.observed) == (Verdict.REFUTED, "nothing fires it: no experiment expects it to")
+    (slept,) = findings(quiet, KNOWN, "recommendation-down")
+    assert slept.verdict is Verdict.REFUTED and "slept through" in slept.observed
 
 
 def test_histories_are_found_below_a_gate_and_other_runs_are_passed_over(tmp_path: Path) -> None:
