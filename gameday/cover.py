@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gameday.catalogue import Catalogue
+from gameday.catalogue import Catalogue, Edge
 from gameday.experiment import ACTIVITIES, Experiment
 from gameday.faults.registry import family
 
@@ -97,8 +97,14 @@ def covers(experiment: Experiment, catalogue: Catalogue) -> set[str]:
     found |= {f"{_ALERT}{each.name}" for each in expect.alerts if not each.silent}
     for fault, target in _faults(experiment):
         edges = catalogue.find(target) or tuple(catalogue.consumers(target))
-        found |= {f"faults of {family(fault)}s", *(f"edge {edge.name}" for edge in edges)}
+        found |= {f"faults of {family(fault)}s", *(_word(edge, catalogue) for edge in edges)}
     return found
+
+
+def _word(edge: Edge, catalogue: Catalogue) -> str:
+    """Every service has an edge to the collector of traces, and all of them are one."""
+    traced = edge.provider == catalogue.telemetry.traces
+    return f"edges to {edge.provider}" if traced else f"edge {edge.name}"
 
 
 def _panels(experiment: Experiment, moved: Collection[tuple[str, str]]) -> set[str]:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from system.kit import deadline, telemetry
+from system.kit import deadline, signals, telemetry
 
 Row: TypeAlias = dict[str, Any]
 
@@ -68,10 +68,14 @@ async def pool(url: str, size: int = 10) -> AsyncIterator[Pool]:
 @asynccontextmanager
 async def transaction(of: Pool, seconds: float = STATEMENT_SECONDS) -> AsyncIterator[Connection]:
     """A connection in a transaction, for at most `seconds` and the request's deadline. Raises DatabaseDownError."""
+    connected = False
     try:
         async with asyncio.timeout(deadline.remaining(seconds)), of.connection() as connection:
+            connected = True
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TimeoutError) as error:
+        if not connected and isinstance(error, PoolTimeout | TimeoutError):
+            signals.POOL_TIMEOUTS.inc()
         raise DatabaseDownError(str(error) or type(error).__name__) from error
 
 

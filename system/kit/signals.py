@@ -107,6 +107,9 @@ MAILS = Counter("mails", "Mails that came to the sink; those that came again are
 MODERATIONS = Counter("moderations", "Contents that were checked, by verdict and who gave it.", ("verdict", "source"))
 REVIEWS_WAITING = Gauge("reviews_waiting", "Contents that are held until a person has looked at them.")
 MALFORMED = Counter("requests_malformed", "What came over a connection and was no request.")
+# https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
+POOL_TIMEOUTS = Counter("db_client_connection_timeouts", "Requests that got no connection to the database in time.")
+SPANS_LOST = Counter("spans_lost", "Spans that could not be given to the collector.")
 TOKENS_REFUSED = Counter("tokens_refused", "Access tokens that were not accepted.", ("reason",))
 
 SPAN_GET_RECOMMENDATIONS = "get-recommendations"

@@ -138,10 +138,11 @@ def _setup_traces(service: str) -> None:
     provider = TracerProvider(resource=resource, sampler=Keeping(_share()), id_generator=Ids(), shutdown_on_exit=False)
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         # Only here: the exporter brings `requests` along, which no service wants at start.
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        _exporters.append(OTLPSpanExporter())
+        from system.kit.exporter import Exporter
+
+        _exporters.append(Exporter())
         provider.add_span_processor(BatchSpanProcessor(_exporters[-1]))
     trace.set_tracer_provider(provider)
 
