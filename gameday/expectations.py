@@ -256,12 +256,14 @@ class Alert(Strict):
 class Trace(Strict):
     """A span of this name and status that begins while the fault is in force, and none in the control window.
 
-    `from` is the span's `service.name`; `ok` is a span that is no error.
+    `from` is the span's `service.name`; `ok` is a span that is no error. One such trace has a span of each service of
+    `through`: the context got across whatever lies between them.
     """
 
     name: str = Field(min_length=1)
     status: Literal["error", "ok"]
     service: str = Field(alias="from", min_length=1)
+    through: tuple[str, ...] = ()
 
 
 class Log(Strict):

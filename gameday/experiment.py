@@ -427,6 +427,7 @@ def _names(
         ("loss", "service", "service", catalogue.services),
         ("alerts", "name", "alert", alerts),
         ("traces", "from", "service", catalogue.services),
+        ("traces", "through", "service", catalogue.services),
         ("logs", "service", "service", catalogue.services),
     ]
     given = expect if isinstance(expect, dict) else {}

@@ -21,6 +21,8 @@ from gameday.checks.view import Span, View
 from gameday.errors import GamedayError
 from gameday.expectations import Expect, Log, Trace
 from gameday.redaction import redacted
+from gameday.tools.jaeger import Jaeger
+from gameday.tools.jaeger import Span as TracedSpan
 
 Write = Callable[..., None]
 
@@ -100,13 +102,22 @@ class Tracks:
             fitting = jaeger.spans(
                 expected.service, span.start, span.end, name=expected.name, failed=failed, limit=_TRACES
             )
-            found = [{"trace": each.trace, "wall": each.start, "error": each.error} for each in fitting]
+            through = self._through(jaeger, fitting) if expected.through else {}
+            found = [
+                {"trace": each.trace, "wall": each.start, "error": each.error, "services": through.get(each.trace, [])}
+                for each in fitting
+            ]
             if is_over:
                 kept = bool(found or jaeger.spans(expected.service, span.start, span.end, limit=1))
         except GamedayError as refused:
             error = str(refused)
         asked = {"service": expected.service, "name": expected.name, "status": expected.status}
         self._write("spans", **asked, since=span.start, until=span.end, wall=wall, found=found, kept=kept, error=error)
+
+    def _through(self, jaeger: Jaeger, spans: Sequence[TracedSpan]) -> dict[str, list[str]]:
+        """Which services took part in the trace of each of `spans`."""
+        traces = dict.fromkeys(span.trace for span in spans)
+        return {trace: sorted({span.service for span in jaeger.trace(trace)}) for trace in traces}
 
     def _keep(self) -> None:
         view = self._view()

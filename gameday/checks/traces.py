@@ -21,11 +21,12 @@ LATE = 7.0
 
 @dataclass(frozen=True)
 class Seen:
-    """A span that fits: its trace, its start in epoch seconds, and why it failed."""
+    """A span that fits: its trace and who took part in it, its start in epoch seconds, and why it failed."""
 
     trace: str
     wall: float
     error: str | None
+    services: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ class Asked:
 
 def check(history: History, expectation: Trace, scale: TimeScale) -> Finding:  # noqa: ARG001 - has no duration
     view = View(history)
-    found = seen(view, expectation, view.fault)
+    found = whole(view, expectation, view.fault)
     doubt = _doubt(view, expectation)
     verdict = Verdict.CONFIRMED if found else Verdict.REFUTED
     return Finding(
         check="traces",
         subject=f"{expectation.service} {expectation.name}",
         verdict=Verdict.INCONCLUSIVE if doubt else verdict,
-        expected=f"a span with status {expectation.status} while the fault is in force, none without it",
-        observed=_observed(view, found),
+        expected=_expected(expectation),
+        observed=_observed(view, expectation, found),
         detail=doubt,
         n=len(found),
     )
@@ -68,7 +69,7 @@ def spoken(view: View, expectation: Trace, window: str) -> bool:
         case "control":
             return any(asked.error is None for asked in _asked(view, expectation))
         case "fault":
-            return bool(seen(view, expectation, view.fault))
+            return bool(whole(view, expectation, view.fault))
     return all(_is_known(view, expectation, span) for span in windows(view))
 
 
@@ -80,9 +81,15 @@ def unrest(view: View, expectation: Trace, span: Span) -> str:
 
 
 def seen(view: View, expectation: Trace, span: Span | None) -> Sequence[Seen]:
-    """Each span once, by its start."""
-    found = {each for asked in _asked(view, expectation) for each in asked.found if span and each.wall in span}
-    return sorted(found, key=lambda each: each.wall)
+    """Each span once, by its start, as it was seen last: the rest of its trace may have come later."""
+    found = [each for asked in _asked(view, expectation) for each in asked.found if span and each.wall in span]
+    last = {(each.wall, each.trace): each for each in found}
+    return [last[key] for key in sorted(last)]
+
+
+def whole(view: View, expectation: Trace, span: Span | None) -> Sequence[Seen]:
+    """Those whose trace goes through all services that it is to go through."""
+    return [each for each in seen(view, expectation, span) if each.services >= set(expectation.through)]
 
 
 def windows(view: View) -> Sequence[Span]:
@@ -93,7 +100,7 @@ def windows(view: View) -> Sequence[Span]:
 def _is_known(view: View, expectation: Trace, span: Span) -> bool:
     """Whether it is certain what there was in `span`."""
     done = any(asked.tells(span) for asked in _asked(view, expectation))
-    return done or (span == view.fault and bool(seen(view, expectation, span)))
+    return done or (span == view.fault and bool(whole(view, expectation, span)))
 
 
 def _asked(view: View, expectation: Trace) -> list[Asked]:
@@ -102,7 +109,10 @@ def _asked(view: View, expectation: Trace) -> list[Asked]:
         Asked(
             Span(data["since"], data["until"]),
             data["wall"],
-            [Seen(each["trace"], each["wall"], each["error"]) for each in data["found"]],
+            [
+                Seen(each["trace"], each["wall"], each["error"], frozenset(each.get("services", ())))
+                for each in data["found"]
+            ],
             data["kept"],
             data["error"],
         )
@@ -126,8 +136,25 @@ def _doubt(view: View, expectation: Trace) -> str:
     return f"without a fault: {restless}" if restless else ""
 
 
-def _observed(view: View, found: Sequence[Seen]) -> str:
-    if not found or view.in_force is None:
+def _expected(expectation: Trace) -> str:
+    through = f", in a trace through {', '.join(expectation.through)}" if expectation.through else ""
+    return f"a span with status {expectation.status} while the fault is in force{through}, none without it"
+
+
+def _observed(view: View, expectation: Trace, found: Sequence[Seen]) -> str:
+    if view.in_force is None:
         return "no such span"
+    if not found:
+        torn = seen(view, expectation, view.fault)
+        return f"{_first(view, torn)}, without {_missing(expectation, torn[0])}" if torn else "no such span"
+    return _first(view, found)
+
+
+def _missing(expectation: Trace, torn: Seen) -> str:
+    return ", ".join(name for name in expectation.through if name not in torn.services)
+
+
+def _first(view: View, found: Sequence[Seen]) -> str:
+    assert view.in_force is not None  # noqa: S101 - asked before
     why = f" ({found[0].error})" if found[0].error else ""
     return f"the first {text(found[0].wall - view.in_force)} after the fault{why}, in trace {found[0].trace}"

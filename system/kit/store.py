@@ -31,7 +31,7 @@ class Store:
         edge: str,
         url: str,
         *,
-        timeout: float = 0.25,
+        timeout: float = 0.1,
         failures: int = 3,
         reset: float = 1.0,
         falls_back: bool = False,

@@ -31,7 +31,7 @@ metric = "gen_ai_cost_usd_total"
 by = ["gen_ai_request_model"]
 window = "2m"
 above = 0.005
-alert = "LanguageModelDear"
+alert = "LanguageModelDearer"
 summary = "s"
 description = "d"
 """

@@ -63,6 +63,34 @@ def test_traces(more: list[h.Entry], verdict: Verdict, words: str) -> None:
     assert (finding.verdict, words in said) == (verdict, True), said
 
 
+def through(*services: str, wall: float = LATE) -> h.Entry:
+    """The failed span again, in a trace of which the spans of `services` are there."""
+    kind, told = asked(h.IN_FORCE, h.RELEASE, h.IN_FORCE + 1, wall=wall)
+    return kind, {**told, "found": [{**each, "services": list(services)} for each in told["found"]]}
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict", "words"),
+    [
+        ([QUIET, through("api-gateway", "user-svc", "search-svc")], CONFIRMED, "in trace t1012"),
+        # What took part elsewhere is exported later.
+        ([QUIET, through("api-gateway", wall=h.RELEASE), through("api-gateway", "user-svc")], CONFIRMED, "trace t1012"),
+        ([QUIET, through("api-gateway")], REFUTED, "in trace t1012, without user-svc"),
+        ([QUIET, through("api-gateway", wall=h.RELEASE + 1)], INCONCLUSIVE, "nobody asked late enough"),
+        ([QUIET, FAILED], REFUTED, "without api-gateway, user-svc"),
+        ([QUIET, NONE], REFUTED, "no such span"),
+    ],
+)  # fmt: skip
+def test_a_trace_goes_through_all_services_it_is_to_go_through(
+    more: list[h.Entry], verdict: Verdict, words: str
+) -> None:
+    whole = TRACE.model_copy(update={"through": ("api-gateway", "user-svc")})
+    finding = traces.check(h.history([*h.good(), *more]), whole, TimeScale(30))
+    said = f"{finding.observed} / {finding.detail}"
+    assert (finding.verdict, words in said) == (verdict, True), said
+    assert "through api-gateway, user-svc" in finding.expected
+
+
 @pytest.mark.parametrize("window", ["control", "fault"])
 def test_a_run_without_a_window_says_nothing(window: str) -> None:
     entries = h.without("window", lambda data: data["window"] == window)([*h.good(), QUIET, FAILED])

@@ -56,7 +56,7 @@ class World:
     """A run that is told step by step, and what Tracks writes of it."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.entries, self.now = h.good()[:1], h.CONTROL
+        self.entries, self.now, self.expect = h.good()[:1], h.CONTROL, EXPECT
         self.store = Store(lambda: self.now)
         monkeypatch.setattr(tracks, "time", SimpleNamespace(time=lambda: self.now, monotonic=lambda: self.now))
         self.state = State(directory)
@@ -95,7 +95,7 @@ class World:
         All that comes after the injection is as much later as that takes longer (`injecting`, seconds).
         """
         in_force, undone = h.IN_FORCE + injecting, h.UNDONE + injecting
-        self.tracks.expect(EXPECT)
+        self.tracks.expect(self.expect)
         self.store.add("good", "POST /recommend", h.CONTROL + 1)
         self.window("control", "start")
         self.tracks.poll()
@@ -126,7 +126,7 @@ class World:
 
     def verdicts(self) -> tuple[Verdict, Verdict]:
         history = h.history(self.entries)
-        spans = traces.check(history, EXPECT.traces[0], TimeScale(30))
+        spans = traces.check(history, self.expect.traces[0], TimeScale(30))
         lines = logs.check(history, EXPECT.logs[0], TimeScale(30))
         return spans.verdict, lines.verdict
 
@@ -147,6 +147,17 @@ def test_a_request_that_met_the_fault_is_found_and_kept_with_its_lines(world: Wo
     assert [each["service"] for each in kept["lines"]] == ["api-gateway", "chat-svc"]
     assert "secret" not in json.dumps(world.entries)
     assert "attributes" not in kept["spans"][0]
+
+
+@pytest.mark.parametrize(("other", "verdict"), [("user-svc", Verdict.CONFIRMED), ("chat-svc", Verdict.REFUTED)])
+def test_a_trace_is_asked_for_whole_where_it_is_to_go_through_a_service(
+    world: World, other: str, verdict: Verdict
+) -> None:
+    whole = EXPECT.traces[0].model_copy(update={"through": ("user-svc",)})
+    world.expect = EXPECT.model_copy(update={"traces": (whole,)})
+    world.store.add("bad", "GET /users", h.IN_FORCE + 1.02, service=other)
+    world.play()
+    assert world.verdicts()[0] is verdict
 
 
 def test_a_fault_that_takes_long_to_inject_hides_nothing_of_the_control_window(world: World) -> None:
