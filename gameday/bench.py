@@ -117,8 +117,14 @@ class Bench:
         deadline = time.monotonic() + limit
         while loud := _loud(self.prometheus.rules(), expected):
             if time.monotonic() > deadline:
-                raise GamedayError(f"an alert is active before the fault: {', '.join(loud)}")
+                raise GamedayError(f"an alert is active before the fault: {', '.join(loud)}{self._lacking()}")
             time.sleep(_POLL)
+
+    def _lacking(self) -> str:
+        """An alert on something that nobody started is never silent."""
+        running = {service["service"] for service in self.status["services"]}
+        lacking = ", ".join(name for name in self.catalogue.services if name not in running)
+        return f"; it may be about a service that was not started: {lacking}" if lacking else ""
 
     def require_watched(self, limit: float) -> None:
         """Waits at most `limit` seconds until Prometheus knows its targets: a fresh one takes seconds to find them."""

@@ -42,8 +42,8 @@ def all_well(gameday: Gameday) -> None:
 def system(*files: str) -> Iterator[Gameday]:
     with gameday_in_new_state() as new:
         named = [word for file in ("docker-compose.yml", *files) for word in ("-f", file)]
-        # What the experiment needs, and no more: the other system runs beside it.
-        new.run("up", "api-gateway", "prometheus", *named, "--wire", "all", "--time-scale", TIME_SCALE)
+        # What the experiment needs, and no more: the other system runs beside it. Without jaeger SpansLost would fire.
+        new.run("up", "api-gateway", "prometheus", "jaeger", *named, "--wire", "all", "--time-scale", TIME_SCALE)
         yield new
 
 
