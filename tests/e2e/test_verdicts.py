@@ -98,7 +98,8 @@ def test_leaked_where_the_undo_fails_and_recover_mends_it(wired: Gameday, tmp_pa
     assert "leaked" in wired.output()
     assert "gameday re" in wired.output()
     ran = wired.run("recover")
-    assert "recommendation-svc" in ran.text
+    # The keeper tries once more when a run has ended, and may have been first.
+    assert "recommendation-svc" in ran.text or "nothing is left" in ran.text, ran
     all_well(wired)
 
 
