@@ -69,7 +69,8 @@ def plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool,
     for suite, why in dict([*_idle(chosen, catalogue), *seldom]).items() if not named else ():
         chosen.remove(suite)
         left_out.append(f"{suite}: {why}")
-    promised = alerts.promised(catalogue) if {"telemetry", "alerts"} & {*chosen} else None
+    read = {"telemetry", "alerts"} & {*chosen} or (catalogue.telemetry.slos and "experiments" in chosen)
+    spared = alerts.promised(catalogue).seldom if read else frozenset[str]()
     boards = dashboards.promised(catalogue) if "dashboards" in chosen else NO_BOARDS
     pacts = contracts.read_all(contracts.directory(catalogue)) if "contracts" in chosen else []
     experiments = experiment.check(experiment.files(catalogue.directory), catalogue) if "experiments" in chosen else []
@@ -80,7 +81,6 @@ def plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool,
     if everything:
         experiments = cover.ordered(experiments)
     else:
-        spared = promised.seldom if promised else frozenset()
         covering = cover.cover(experiments, catalogue, boards.moved, spared)
         experiments = list(covering.chosen)
         left_out += [*covering.left_out, *_unheard(spared, experiments)]

@@ -263,7 +263,7 @@ class Trace(Strict):
     name: str = Field(min_length=1)
     status: Literal["error", "ok"]
     service: str = Field(alias="from", min_length=1)
-    through: tuple[str, ...] = ()
+    through: tuple[str, ...] = Field(default=(), strict=False)
 
 
 class Log(Strict):
