@@ -96,7 +96,7 @@ DEFECTS = (
     Defect("exporter-off", "docker-compose.yml", _SEARCH, f"{_SEARCH}-of-old", _TELEMETRY, "search-svc"),
     Defect("lost-context", "system/kit/bus.py", _INJECT, 'carried.pop("traceparent", None)', _DELIVERIES, "without"),
     Defect(
-        "dead-webhook", "docker-compose.yml", _ALERTMANAGER, "./docs/dead:/etc/alertmanager:ro", _DELIVERIES, "deliver"
+        "dead-webhook", "docker-compose.yml", _ALERTMANAGER, "./docs/dead:/etc/alertmanager:ro", _DELIVERIES, "delivery"
     ),
     Defect("always-true", "alerts/slos.toml", "spans_lost_total", "process_cpu_seconds_total", _TELEMETRY, "SpansLost"),
     Defect("no-runbook", "docs/runbooks/CacheUnavailable.md", "", "", _TELEMETRY, "CacheUnavailable"),

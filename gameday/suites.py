@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from gameday import alerts, contracts, dashboards, experiment, killmatrix, loadrun, runs
-from gameday.alerts import lint
+from gameday.alerts import lint, targets
 from gameday.bench import Bench
 from gameday.catalogue import Catalogue
 from gameday.contracts import Pact
@@ -86,9 +86,9 @@ def load_suite(site: Site) -> Iterator[Result]:
 
 
 def telemetry_suite(site: Site) -> Iterator[Result]:
-    """Judges rules and panels themselves, on a system that is whole again and was asked for all that it does."""
-    site.progress.step("telemetry: asking about each rule and panel")
-    title = "Rules would speak, and are silent; panels show data"
+    """Judges targets, rules and panels themselves, on a system that is whole again and has done all that it does."""
+    site.progress.step("telemetry: asking about each target, rule and panel")
+    title = "Targets are scraped; rules would speak, and are silent; panels show data"
     yield guarded("telemetry", TELEMETRY, title, partial(_telemetry, site, title))
 
 
@@ -102,7 +102,10 @@ def _telemetry(site: Site, title: str) -> Result:
         site.bench.require_quiet([rule.name for rule in rules if rule.alerts], QUIET_LIMIT)
     asked = lint.lint(rules, tests, prometheus, site.catalogue.directory)
     shown = panels.check(dashboards.of_project(site.catalogue).queries, prometheus)
-    return asked.model_copy(update={"name": TELEMETRY, "title": title, "findings": asked.findings + shown.findings})
+    started = [service["service"] for service in site.bench.status["services"]]
+    scraped = tuple(targets.check(prometheus.targets(), site.catalogue.services, started))
+    findings = (*scraped, *asked.findings, *shown.findings)
+    return asked.model_copy(update={"name": TELEMETRY, "title": title, "findings": findings})
 
 
 def alerts_suite(record: Record) -> Iterator[Result]:
