@@ -27,7 +27,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/e2e"))
 
-from program import PROGRAM, ROOT, Gameday, gameday_in_new_state
+from program import ROOT, Gameday, Ran, gameday_in_new_state
 
 _LIMIT_SECONDS = 300
 # Trained and downloaded, and so not in the repository.
@@ -136,33 +136,29 @@ def _tried(defect: Defect, time_scale: float) -> Outcome:
     with _copy() as project, gameday_in_new_state() as gameday:
         if defect.file:
             defect.plant(project)
-        code, told = _asked(gameday, project, defect, str(time_scale))
-        lines = [line.strip() for line in told.splitlines() if defect.named and defect.named in line]
+        ran = _asked(gameday, project, defect, str(time_scale))
+    lines = [line for line in ran.text.splitlines() if defect.named in line]
     red = [line for line in lines if any(mark in line for mark in ("refuted", "inconclusive", "not-injected"))]
     if defect.file:
-        noticed = code in (1, 2) and bool(lines)
-        words = (red or lines or [f"exit code {code}, and no word of {defect.named}"])[0]
+        noticed = ran.code in (1, 2) and bool(lines)
+        words = (red or lines or [f"exit code {ran.code}, and no word of {defect.named}"])[0]
     else:
-        noticed, words = code == 0, f"exit code {code}"
+        noticed, words = ran.code == 0, f"exit code {ran.code}"
     return Outcome(defect.name, noticed, " ".join(words.split()), time.monotonic() - began)
 
 
-def _asked(gameday: Gameday, project: Path, defect: Defect, time_scale: str) -> tuple[int, str]:
-    """Exit code and output of the first command that is red, else of the last."""
+def _asked(gameday: Gameday, project: Path, defect: Defect, time_scale: str) -> Ran:
+    """The first command that is red, else the last."""
     (project / _DEAD).parent.mkdir()
     (project / _DEAD).write_text(_DEAD_CONTENT)
     commands = [("up", "--wire", "all", "--time-scale", time_scale, "--trust")]
     commands += [("load", "run", name) for name in _LOADS if defect.asked is _TELEMETRY]
-    code, told = 0, ""
     for command in (*commands, defect.asked):
-        done = subprocess.run(
-            [PROGRAM, *command], env=gameday.env, cwd=project, capture_output=True, text=True, timeout=_LIMIT_SECONDS
-        )
-        code, told = done.returncode, done.stdout + done.stderr
+        ran = gameday.run(*command, code=None, cwd=project, timeout=_LIMIT_SECONDS)
         # A load says how fast answers came; that is not what is asked here.
-        if code and command[0] != "load":
+        if ran.code and command[0] != "load":
             break
-    return code, told
+    return ran
 
 
 @contextmanager

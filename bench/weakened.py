@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/e2e"))
 
-from program import PROGRAM, ROOT, Gameday, gameday_in_new_state
+from program import Gameday, gameday_in_new_state
 
 _LIMIT_SECONDS = 300
 WEAKENED: Mapping[str, Sequence[str]] = {
@@ -113,21 +111,14 @@ def _weakened(name: str, arguments: argparse.Namespace) -> Iterator[Outcome]:
 
 def _run(gameday: Gameday, experiment: str, weakened: str) -> Outcome:
     out = Path(tempfile.mkdtemp(dir=gameday.state.parent)) / "out"
-    began = time.monotonic()
-    done = subprocess.run(
-        [PROGRAM, "experiment", "run", f"experiments/{experiment}.yaml", "--out", out],
-        env=gameday.env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=_LIMIT_SECONDS,
+    ran = gameday.run(
+        "experiment", "run", f"experiments/{experiment}.yaml", "--out", out, code=None, timeout=_LIMIT_SECONDS
     )
-    seconds = time.monotonic() - began
     file = out / "verdict.json"
     if not file.exists():
-        return Outcome(experiment, weakened, f"no verdict, exit code {done.returncode}", done.stderr[-200:], seconds)
+        return Outcome(experiment, weakened, f"no verdict, exit code {ran.code}", ran.err[-200:], ran.seconds)
     verdict = json.loads(file.read_text())
-    return Outcome(experiment, weakened, verdict["verdict"], _told(verdict), seconds)
+    return Outcome(experiment, weakened, verdict["verdict"], _told(verdict), ran.seconds)
 
 
 def _told(verdict: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gameday import alerts, contracts, cover, dashboards, experiment, load
+from gameday import alerts, contracts, cover, dashboards, experiment, killmatrix, load
 from gameday.catalogue import Catalogue
 from gameday.changes import Changes
 from gameday.contracts import Pact
@@ -91,8 +91,8 @@ def plan(chosen: list[str], catalogue: Catalogue, named: bool, everything: bool,
 
 
 def _unheard(seldom: frozenset[str], experiments: Sequence[Experiment]) -> list[str]:
-    heard = frozenset[str]().union(*expected(experiments).values())
-    return [f"alert {name}: seen to fire by `gameday gate --all` (gate = false)" for name in sorted(seldom - heard)]
+    unheard = sorted(seldom - killmatrix.heard(expected(experiments)))
+    return [f"alert {name}: seen to fire by `gameday gate --all` (gate = false)" for name in unheard]
 
 
 def _idle(chosen: Sequence[str], catalogue: Catalogue) -> list[tuple[str, str]]:

@@ -70,6 +70,12 @@ class Bench:
     def scale(self) -> TimeScale:
         return TimeScale(float(self.status["time_scale"]))
 
+    @property
+    def lacking(self) -> Sequence[str]:
+        """The services of the catalogue that were not started."""
+        started = {service["service"] for service in self.status["services"]}
+        return [name for name in self.catalogue.services if name not in started]
+
     def url(self, service: str) -> str:
         if not self.endpoints.get(service):
             raise GamedayError(f"{service} has no port to send requests to")
@@ -117,14 +123,12 @@ class Bench:
         deadline = time.monotonic() + limit
         while loud := _loud(self.prometheus.rules(), expected):
             if time.monotonic() > deadline:
-                raise GamedayError(f"an alert is active before the fault: {', '.join(loud)}{self._lacking()}")
+                raise GamedayError(f"an alert is active before the fault: {', '.join(loud)}{self._hint()}")
             time.sleep(_POLL)
 
-    def _lacking(self) -> str:
+    def _hint(self) -> str:
         """An alert on something that nobody started is never silent."""
-        running = {service["service"] for service in self.status["services"]}
-        lacking = ", ".join(name for name in self.catalogue.services if name not in running)
-        return f"; it may be about a service that was not started: {lacking}" if lacking else ""
+        return f"; it may be about a service that was not started: {', '.join(self.lacking)}" if self.lacking else ""
 
     def require_watched(self, limit: float) -> None:
         """Waits at most `limit` seconds until Prometheus knows its targets: a fresh one takes seconds to find them."""

@@ -102,8 +102,7 @@ def _telemetry(site: Site, title: str) -> Result:
         site.bench.require_quiet([rule.name for rule in rules if rule.alerts], QUIET_LIMIT)
     asked = lint.lint(rules, tests, prometheus, site.catalogue.directory)
     shown = panels.check(dashboards.of_project(site.catalogue).queries, prometheus)
-    started = [service["service"] for service in site.bench.status["services"]]
-    scraped = tuple(targets.check(prometheus.targets(), site.catalogue.services, started))
+    scraped = targets.check(prometheus.targets(), site.bench.lacking)
     findings = (*scraped, *asked.findings, *shown.findings)
     return asked.model_copy(update={"name": TELEMETRY, "title": title, "findings": findings})
 

@@ -10,11 +10,9 @@ from gameday.verdict import Finding, Verdict
 _VERDICTS = {"up": Verdict.CONFIRMED, "down": Verdict.REFUTED}
 
 
-def check(
-    targets: Sequence[Mapping[str, Any]], services: Collection[str], started: Collection[str]
-) -> Iterator[Finding]:
-    """`targets` as Prometheus's API tells of them; one of a service that was not `started` is no target here."""
-    mine = [each for each in targets if each["labels"]["job"] not in set(services) - set(started)]
+def check(targets: Sequence[Mapping[str, Any]], lacking: Collection[str]) -> Iterator[Finding]:
+    """`targets` as Prometheus's API tells of them; those of `lacking`, which was not started, are none here."""
+    mine = [each for each in targets if each["labels"]["job"] not in lacking]
     if not mine:
         yield _finding("targets", Verdict.INCONCLUSIVE, "Prometheus scrapes nothing")
     for target in mine:

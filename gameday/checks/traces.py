@@ -142,19 +142,10 @@ def _expected(expectation: Trace) -> str:
 
 
 def _observed(view: View, expectation: Trace, found: Sequence[Seen]) -> str:
-    if view.in_force is None:
+    first = next(iter(found or seen(view, expectation, view.fault)), None)
+    if first is None or view.in_force is None:
         return "no such span"
-    if not found:
-        torn = seen(view, expectation, view.fault)
-        return f"{_first(view, torn)}, without {_missing(expectation, torn[0])}" if torn else "no such span"
-    return _first(view, found)
-
-
-def _missing(expectation: Trace, torn: Seen) -> str:
-    return ", ".join(name for name in expectation.through if name not in torn.services)
-
-
-def _first(view: View, found: Sequence[Seen]) -> str:
-    assert view.in_force is not None  # noqa: S101 - asked before
-    why = f" ({found[0].error})" if found[0].error else ""
-    return f"the first {text(found[0].wall - view.in_force)} after the fault{why}, in trace {found[0].trace}"
+    why = f" ({first.error})" if first.error else ""
+    missing = ", ".join(name for name in expectation.through if name not in first.services)
+    without = f", without {missing}" if missing else ""
+    return f"the first {text(first.wall - view.in_force)} after the fault{why}, in trace {first.trace}{without}"

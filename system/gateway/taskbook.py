@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel
 from redis.asyncio import Redis
 
-from system.kit import signals
-from system.kit.client import UnavailableError
 from system.kit.store import Store
 from system.kit.tasks import Outcome
-
-R = TypeVar("R")
 
 
 class Taken(BaseModel):
@@ -38,7 +34,7 @@ class Entry:
 
 
 class TaskBook:
-    """Entries are kept for `expiry` seconds. Raises UnavailableError."""
+    """Entries are kept for `expiry` seconds. Raises UnavailableError. What is asked of it twice is done once."""
 
     def __init__(self, store: Store, expiry: int) -> None:
         self._store = store
@@ -56,32 +52,25 @@ class TaskBook:
                 found: Mapping[Any, Any] = fields
                 return found
 
-        return _entry(await self._ask(put))
+        return _entry(await self._store.ask(put, idempotent=True))
 
     async def sent(self, task: UUID) -> None:
-        await self._ask(lambda redis: redis.hset(_key(task), "sent", "1"))
+        await self._store.ask(lambda redis: redis.hset(_key(task), "sent", "1"), idempotent=True)
 
     async def find(self, task: UUID) -> Entry | None:
-        fields = await self._ask(lambda redis: redis.hgetall(_key(task)))
+        fields = await self._store.ask(lambda redis: redis.hgetall(_key(task)), idempotent=True)
         return _entry(fields) if "taken" in fields else None
 
     async def forget(self, task: UUID) -> None:
-        await self._ask(lambda redis: redis.delete(_key(task)))
-
-    async def _ask(self, command: Callable[[Redis], Awaitable[R]]) -> R:
-        """Once more where no answer came in time: what is asked of the book twice is done once."""
-        try:
-            return await self._store.ask(command)
-        except UnavailableError as error:
-            if error.reason != "timeout":
-                raise
-        signals.EDGE_RETRIES.labels(self._store.edge).inc()
-        return await self._store.ask(command)
+        await self._store.ask(lambda redis: redis.delete(_key(task)), idempotent=True)
 
     async def close(self, outcome: Outcome) -> bool:
         """Whether this is the first outcome of its task. The task has to be there."""
         text = outcome.model_dump_json()
-        return bool(await self._ask(lambda redis: redis.hsetnx(_key(outcome.taskId), "outcome", text)))
+        first = await self._store.ask(
+            lambda redis: redis.hsetnx(_key(outcome.taskId), "outcome", text), idempotent=True
+        )
+        return bool(first)
 
 
 def _key(task: UUID) -> str:

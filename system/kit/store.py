@@ -49,8 +49,20 @@ class Store:
         self._breaker = CircuitBreaker(edge, Consecutive(failures), reset)
         signals.announce_edge(edge, falls_back=falls_back)
 
-    async def ask(self, command: Callable[[Redis], Awaitable[R]]) -> R:
-        """What `command` makes of the client. Raises UnavailableError within the timeout of each of its calls."""
+    async def ask(self, command: Callable[[Redis], Awaitable[R]], *, idempotent: bool = False) -> R:
+        """What `command` makes of the client. Raises UnavailableError within the timeout of each of its calls.
+
+        One that is `idempotent` is asked once more where no answer came in time.
+        """
+        try:
+            return await self._ask(command)
+        except UnavailableError as error:
+            if not idempotent or error.reason != "timeout":
+                raise
+        signals.EDGE_RETRIES.labels(self.edge).inc()
+        return await self._ask(command)
+
+    async def _ask(self, command: Callable[[Redis], Awaitable[R]]) -> R:
         try:
             permit = self._breaker.permit()
         except OpenError as error:

@@ -3,43 +3,59 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as Gone
+from redis.exceptions import TimeoutError as Late
 
 from system.gateway.taskbook import TaskBook
 from system.kit import signals
 from system.kit.client import UnavailableError
+from system.kit.store import Store
 
 
-class Store:
-    """Fails for each of `reasons`, one after another, and answers from then on that it knows nothing."""
+class Redis:
+    """Fails with each of `failures`, one after another, and answers from then on that it knows nothing."""
 
-    edge = "api-gateway->store"
-
-    def __init__(self, *reasons: signals.FallbackReason) -> None:
-        self.reasons = list(reasons)
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
         self.asked = 0
 
-    async def ask(self, _: Callable[[Redis], Awaitable[Any]]) -> dict[str, str]:
+    async def hgetall(self, _: str) -> dict[str, str]:
         self.asked += 1
-        if self.reasons:
-            raise UnavailableError(self.edge, self.reasons.pop(0))
+        if self.failures:
+            raise self.failures.pop(0)
         return {}
 
 
-async def test_an_answer_that_was_late_is_asked_for_once_more_and_counted() -> None:
-    before = signals.EDGE_RETRIES.labels(Store.edge)._value.get()
-    store = Store("timeout")
-    assert await TaskBook(store, 60).find(uuid.uuid4()) is None  # type: ignore[arg-type]
-    assert (store.asked, signals.EDGE_RETRIES.labels(Store.edge)._value.get() - before) == (2, 1)
+def book(monkeypatch: pytest.MonkeyPatch, redis: Any, failures: int = 3) -> TaskBook:
+    store = Store("test->store", "redis://127.0.0.1:1", failures=failures)
+    monkeypatch.setattr(store, "_redis", redis)
+    return TaskBook(store, 60)
 
 
-@pytest.mark.parametrize(("reasons", "asked"), [(("connection",), 1), (("open",), 1), (("timeout", "timeout"), 2)])
-async def test_a_store_that_is_gone_is_told_at_once(reasons: tuple[signals.FallbackReason, ...], asked: int) -> None:
-    store = Store(*reasons)
+async def test_an_answer_that_was_late_is_asked_for_once_more_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signals.EDGE_RETRIES.labels("test->store")._value.get()
+    redis = Redis(Late())
+    assert await book(monkeypatch, redis).find(uuid.uuid4()) is None
+    assert (redis.asked, signals.EDGE_RETRIES.labels("test->store")._value.get() - before) == (2, 1)
+
+
+@pytest.mark.parametrize(("failures", "asked"), [((Gone(),), 1), ((Late(), Late()), 2)])
+async def test_a_store_that_is_gone_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, failures: tuple[Exception, ...], asked: int
+) -> None:
+    redis = Redis(*failures)
     with pytest.raises(UnavailableError):
-        await TaskBook(store, 60).find(uuid.uuid4())  # type: ignore[arg-type]
-    assert store.asked == asked
+        await book(monkeypatch, redis).find(uuid.uuid4())
+    assert redis.asked == asked
+
+
+async def test_an_open_breaker_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = Redis(Gone())
+    tasks = book(monkeypatch, redis, failures=1)
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            await tasks.find(uuid.uuid4())
+    assert redis.asked == 1
